@@ -1,0 +1,1 @@
+"""Weights & Biases instrument for morphogenetic training."""

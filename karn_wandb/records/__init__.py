@@ -1,0 +1,83 @@
+"""What telemetry is: frozen records, checked when constructed, stored without loss. No input or output here."""
+
+from karn_wandb.records._record import Record
+from karn_wandb.records.codec import SCHEMA_VERSION, decode_event, decode_header, encode_event, encode_header, event_from_plain
+from karn_wandb.records.comparison import Comparison, ExcludedRun, ExperimentAggregation, Pair, Verdict
+from karn_wandb.records.config import KarnConfig
+from karn_wandb.records.counterfactual import (
+    Coalition,
+    CounterfactualConfig,
+    CounterfactualMatrix,
+    CounterfactualResult,
+    CounterfactualValidityNote,
+    Evaluation,
+    Metric,
+    ShapleyEstimate,
+)
+from karn_wandb.records.episode import EpisodeContext, EpisodeOutcome, HostBaseline, RunInfo
+from karn_wandb.records.events import RECORD_OF, TelemetryEvent, TelemetryEventType, utc_now
+from karn_wandb.records.policy import (
+    AdvantageStats,
+    FactoredAction,
+    LSTMHealth,
+    PolicySnapshot,
+    PPOUpdate,
+    RatioStats,
+    RewardComponents,
+)
+from karn_wandb.records.snapshots import EpochSnapshot, Gate, HostSnapshot, SlotSnapshot
+from karn_wandb.records.stages import GATE_BEFORE, LEGAL_TRANSITIONS, OCCUPIED, SeedStage, check_transition
+from karn_wandb.records.traces import BatchMetrics, DenseTrace, DenseTraceTrigger, GateEvaluationTrace, StageTransition
+
+__all__ = [
+    "GATE_BEFORE",
+    "LEGAL_TRANSITIONS",
+    "OCCUPIED",
+    "RECORD_OF",
+    "SCHEMA_VERSION",
+    "AdvantageStats",
+    "BatchMetrics",
+    "Coalition",
+    "Comparison",
+    "CounterfactualConfig",
+    "CounterfactualMatrix",
+    "CounterfactualResult",
+    "CounterfactualValidityNote",
+    "DenseTrace",
+    "DenseTraceTrigger",
+    "EpisodeContext",
+    "EpisodeOutcome",
+    "EpochSnapshot",
+    "Evaluation",
+    "ExcludedRun",
+    "ExperimentAggregation",
+    "FactoredAction",
+    "Gate",
+    "GateEvaluationTrace",
+    "HostBaseline",
+    "HostSnapshot",
+    "KarnConfig",
+    "LSTMHealth",
+    "Metric",
+    "PPOUpdate",
+    "Pair",
+    "PolicySnapshot",
+    "RatioStats",
+    "Record",
+    "RewardComponents",
+    "RunInfo",
+    "SeedStage",
+    "ShapleyEstimate",
+    "SlotSnapshot",
+    "StageTransition",
+    "TelemetryEvent",
+    "TelemetryEventType",
+    "Verdict",
+    "check_transition",
+    "decode_event",
+    "decode_header",
+    "encode_event",
+    "encode_header",
+    "event_from_plain",
+    "utc_now",
+]

@@ -1,0 +1,142 @@
+"""The base of every record: frozen, slotted, checked when constructed, known by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, ClassVar, Self, TypeVar, dataclass_transform, get_type_hints
+
+import msgspec
+
+from karn_wandb.errors import RecordError
+from karn_wandb.records._kinds import TAG, Kind, check_json, decode_json, encode_json, kind_of, wrong
+
+T = TypeVar("T")
+
+
+class Record:
+    """What telemetry is made of: an immutable value whose every field was checked.
+
+    Subclasses are decorated with `record`. A rule that concerns several fields is a method `_check`.
+
+    Raises:
+        RecordError: From every constructor, when a field is of a wrong type or out of range; the message
+            names the field, what was found and what to do.
+    """
+
+    __slots__ = ()
+    registry: ClassVar[dict[str, type[Record]]] = {}
+
+    def __post_init__(self) -> None:
+        for name, kind, _ in kinds(type(self)):
+            value = getattr(self, name)
+            kept = kind.check(value, f"{type(self).__name__}.{name}")
+            if kept is not value:
+                object.__setattr__(self, name, kept)
+        self._check()
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when stored equal: NaN is NaN, unlike IEEE 754, so that what is read back can be compared."""
+        if not isinstance(other, Record):
+            return NotImplemented
+        return type(self) is type(other) and self.to_plain() == other.to_plain()
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, msgspec.json.encode(self.to_plain(), order="sorted")))
+
+    def _check(self) -> None:
+        """Rules that concern several fields; raises `RecordError`."""
+
+    def to_plain(self) -> dict[str, Any]:
+        """The record as JSON values, NaN and infinities as text; a field that is None by default and None is left out."""
+        plain = {}
+        for name, kind, none_by_default in kinds(type(self)):
+            value = getattr(self, name)
+            if value is not None or not none_by_default:
+                plain[name] = kind.encode(value)
+        return plain
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> Self:
+        """The record whose `to_plain` this is; fields that are missing take their defaults.
+
+        Raises:
+            RecordError: A field is unknown, missing without a default, or has a wrong value.
+        """
+        known = {name: kind for name, kind, _ in kinds(cls)}
+        unknown = sorted(plain.keys() - known.keys())
+        if unknown:
+            raise RecordError(
+                f"{cls.__name__} has no field {unknown[0]!r}",
+                do="The record was written by another version: use a karn_wandb at least as new as the one that wrote it.",
+            )
+        try:
+            return cls(**{name: known[name].decode(value) for name, value in plain.items()})
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            if isinstance(error, RecordError):
+                raise
+            raise RecordError(f"{cls.__name__} cannot be read", got=str(error), do="The stored record is damaged.") from error
+
+    @classmethod
+    def __kind__(cls) -> Kind:
+        """How a field of this type is checked and stored."""
+
+        def check(value: Any, path: str) -> Record:
+            if isinstance(value, cls):
+                return value
+            raise wrong(path, f"a {cls.__name__}", value)
+
+        return Kind(f"a {cls.__name__}", check, cls.to_plain, cls.from_plain)
+
+
+def _check_payload(value: Any, path: str) -> Record | dict[str, Any]:
+    if isinstance(value, Record):
+        return value
+    if isinstance(value, Mapping):
+        mapping: dict[str, Any] = check_json(value, path)
+        return mapping
+    raise wrong(path, "a record or a mapping of JSON values", value)
+
+
+def _encode_payload(value: Record | dict[str, Any]) -> Any:
+    if isinstance(value, Record):
+        return {TAG: type(value).__name__, **value.to_plain()}
+    return encode_json(value)
+
+
+def _decode_payload(plain: dict[str, Any]) -> Record | dict[str, Any]:
+    if TAG not in plain:
+        mapping: dict[str, Any] = decode_json(plain)
+        return mapping
+    name = plain[TAG]
+    cls = Record.registry.get(name) if isinstance(name, str) else None
+    if cls is None:
+        raise RecordError(
+            "a stored record names an unknown class",
+            got=repr(name),
+            do="It was written by another version: use a karn_wandb at least as new as the one that wrote it.",
+        )
+    return cls.from_plain({k: v for k, v in plain.items() if k != TAG})
+
+
+Payload = Annotated[Any, Kind("a record or a mapping of JSON values", _check_payload, _encode_payload, _decode_payload)]
+"""Any record, stored with its class named under the reserved key, or a mapping of JSON values."""
+
+
+@dataclass_transform(frozen_default=True)
+def record(cls: type[T]) -> type[T]:
+    """Make a class a record: a frozen, slotted dataclass entered into the registry."""
+    made = dataclass(frozen=True, slots=True, eq=False)(cls)
+    Record.registry[made.__name__] = made  # type: ignore[assignment]
+    return made
+
+
+_COMPILED: dict[type[Any], tuple[tuple[str, Kind, bool], ...]] = {}
+
+
+def kinds(cls: type[Any]) -> tuple[tuple[str, Kind, bool], ...]:
+    """Name, kind, and whether None is the default, of each of a record's fields, in order."""
+    if cls not in _COMPILED:
+        hints: dict[str, Any] = get_type_hints(cls, include_extras=True)
+        _COMPILED[cls] = tuple((f.name, kind_of(hints[f.name]), f.default is None) for f in fields(cls))
+    return _COMPILED[cls]

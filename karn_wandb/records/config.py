@@ -1,0 +1,47 @@
+"""How the instrument itself is set up."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Annotated, Literal
+
+from karn_wandb.records._kinds import Bounds, Count
+from karn_wandb.records._record import Record, record
+from karn_wandb.records.counterfactual import CounterfactualConfig
+from karn_wandb.records.traces import DenseTraceTrigger
+
+
+@record
+class KarnConfig(Record):
+    """Settings of the instrument; logged as config `karn.*`.
+
+    Attributes:
+        mode: "standard" (dense traces when triggered), "research" (everything, always) or "adaptive" (standard,
+            and research for a window after an anomaly).
+        strict: Raise when W&B, the disk or a sink fails, instead of counting and going on.
+        trigger: When dense traces are taken.
+        counterfactual: How coalitions are chosen.
+        max_dense_traces: Dense traces kept in memory; log and W&B keep all.
+        escalation_epochs: Epochs an adaptive escalation lasts.
+        seed_layer_summaries: Gradient norms of each seed module's top layers, off by default.
+        seed_layer_top_k: How many layers of each seed module, at least 1.
+        seed_layer_compact_events: One event with the top layers instead of a metric each.
+        seed_health_compact: No layer metrics at all.
+        max_epochs_in_memory: Epoch snapshots kept in memory; log and W&B keep all.
+        counterfactual_every: Epochs between evaluations of the coalitions, at least 1.
+        finish_timeout: Seconds that `finish` waits for sinks that lag behind.
+    """
+
+    mode: Literal["standard", "research", "adaptive"] = "standard"
+    strict: bool = False
+    trigger: DenseTraceTrigger = field(default_factory=DenseTraceTrigger)
+    counterfactual: CounterfactualConfig = field(default_factory=CounterfactualConfig)
+    max_dense_traces: Count = 10
+    escalation_epochs: Annotated[int, Bounds(1)] = 5
+    seed_layer_summaries: bool = False
+    seed_layer_top_k: Annotated[int, Bounds(1)] = 3
+    seed_layer_compact_events: bool = False
+    seed_health_compact: bool = False
+    max_epochs_in_memory: Annotated[int, Bounds(1)] = 1000
+    counterfactual_every: Annotated[int, Bounds(1)] = 1
+    finish_timeout: Annotated[float, Bounds(0)] = 60.0

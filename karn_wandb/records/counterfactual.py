@@ -1,0 +1,214 @@
+"""Coalitions of slots: how they are evaluated, what came out, what it may be called."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Annotated, Literal
+
+from karn_wandb.errors import RecordError
+from karn_wandb.records._kinds import Bounds, Count, Finite, Fraction, NonNegative, Percent
+from karn_wandb.records._record import Record, record
+
+Strategy = Literal["auto", "full_factorial", "shapley", "ablation_only"]
+Metric = Literal["accuracy", "loss"]
+Coalition = tuple[bool, ...]
+
+
+@record
+class CounterfactualConfig(Record):
+    """How coalitions are chosen (requirement, counterfactual capture).
+
+    Attributes:
+        strategy: What to evaluate; "auto" is exact whenever that is affordable.
+        full_factorial_max_seeds: Slots up to which "auto" is always exact.
+        shapley_samples: Permutations sampled, two an antithetic pair.
+        force_full_factorial: Exact whatever the number of slots and the strategy.
+        max_configurations: Cap on distinct coalitions evaluated, None for none.
+        timeout_seconds: Stop starting evaluations after this long, None for never.
+    """
+
+    strategy: Strategy = "auto"
+    full_factorial_max_seeds: Count = 4
+    shapley_samples: Annotated[int, Bounds(2)] = 20
+    force_full_factorial: bool = False
+    max_configurations: Annotated[int, Bounds(1)] | None = None
+    timeout_seconds: NonNegative | None = None
+
+    def effective_strategy(self, n_active_seeds: int) -> str:
+        """The strategy that will be used for `n_active_seeds` slots.
+
+        "auto" is exact when 2^n <= max(2^full_factorial_max_seeds, shapley_samples * (n - 1) + 2), the number of
+        calls that many permutations would cost, and within max_configurations: what is known is never sampled.
+        """
+        if self.force_full_factorial:
+            return "full_factorial"
+        if self.strategy != "auto":
+            return self.strategy
+        sampling_cost = self.shapley_samples * (n_active_seeds - 1) + 2
+        affordable = max(2**self.full_factorial_max_seeds, sampling_cost)
+        if self.max_configurations is not None:
+            affordable = min(affordable, self.max_configurations)
+        return "full_factorial" if 2**n_active_seeds <= affordable else "shapley"
+
+
+@record
+class Evaluation(Record):
+    """What a value function may return for one coalition.
+
+    Attributes:
+        loss: Mean validation loss, any float; None when not measured.
+        accuracy: Validation accuracy, percent; None when not measured.
+        correct: For each validation example, whether it was classified correctly, in the same order for all coalitions.
+        per_class_accuracy: Accuracy by class, percent.
+    """
+
+    loss: float | None = None
+    accuracy: Percent | None = None
+    correct: tuple[bool, ...] | None = None
+    per_class_accuracy: dict[int, Percent] | None = None
+
+
+@record
+class CounterfactualResult(Record):
+    """One evaluated coalition (requirement, counterfactual capture).
+
+    Attributes:
+        config: Which slots were on, in the order of the matrix's `slot_ids`.
+        alpha_settings: Alpha used for each slot, 0 for those that were off.
+        val_loss: Validation loss, any float; None when not measured.
+        val_accuracy: Validation accuracy, percent; None when not measured.
+        per_class_accuracy: Accuracy by class, percent (research mode).
+    """
+
+    config: tuple[bool, ...]
+    alpha_settings: dict[str, Fraction] = field(default_factory=dict)
+    val_loss: float | None = None
+    val_accuracy: Percent | None = None
+    per_class_accuracy: dict[int, Percent] | None = None
+
+
+@record
+class ShapleyEstimate(Record):
+    """A slot's Shapley value with its uncertainty (review, P1-4).
+
+    Attributes:
+        mean: The estimate, in the game's unit (percentage points of accuracy, or loss).
+        std: Standard error of the mean: sampling and evaluation noise together. None when neither is known,
+            never 0 merely because nothing was sampled.
+        n_samples: Permutations sampled; for an exact value the coalitions evaluated.
+        algorithm: "exact", "permutation_antithetic", ...
+        ci_low: Lower end of the 95 % interval; None without a standard error.
+        ci_high: Upper end of the 95 % interval; None without a standard error.
+        exact: Whether every coalition was evaluated, so that there is no sampling error.
+        sampling_std: The part of `std` that comes from sampling coalitions; 0 when exact.
+        evaluation_std: The part that comes from the finite validation set; None when it was not measured.
+    """
+
+    mean: Finite
+    std: NonNegative | None
+    n_samples: Count
+    algorithm: str = "permutation_antithetic"
+    ci_low: Finite | None = None
+    ci_high: Finite | None = None
+    exact: bool = False
+    sampling_std: NonNegative | None = None
+    evaluation_std: NonNegative | None = None
+
+
+@record
+class CounterfactualValidityNote(Record):
+    """What a counterfactual matrix measures and what it does not (review, P0-3); goes with matrix, table and report.
+
+    Attributes:
+        measures: What it is.
+        does_not_measure: What it is not.
+        confounder: Why one is not the other.
+        remedy: What would show the other.
+    """
+
+    measures: str = "Removal cost: how much worse the trained network is at this epoch when slots are switched off."
+    does_not_measure: str = "Causal contribution: how much better it became because it was trained with them."
+    confounder: str = "Host and other seed modules adapted while all slots were present."
+    remedy: str = "Parallel control runs, trained from the start without the slot, show the causal contribution."
+
+    def __str__(self) -> str:
+        return f"Measured: {self.measures} Not measured: {self.does_not_measure} {self.confounder} {self.remedy}"
+
+
+@record
+class CounterfactualMatrix(Record):
+    """The coalitions evaluated at an epoch and what follows from them (requirement, counterfactual capture).
+
+    Attributes:
+        epoch: Epoch of the evaluation.
+        configs: The coalitions evaluated, each once.
+        marginal_contributions: By slot; `marginal_basis` says which of the two kinds it is.
+        interaction_effects: By pair of slots; `interaction_basis` names the corner it is seen from.
+        shapley_values: By slot; None when too little was evaluated to say.
+        slot_ids: The slots, in the order of each `config`.
+        strategy: What was done: "full_factorial", "shapley" or "ablation_only".
+        metric: The game: percent accuracy, or minus the loss. Positive always helps.
+        marginal_basis: "factorial_main_effect" (mean with minus mean without the slot, over all coalitions) or
+            "removal_cost" (all slots on minus all but this one).
+        interaction_basis: "empty_corner" is v(ij) - v(i) - v(j) + v(); "full_corner" is v(N) - v(N-i) - v(N-j) + v(N-ij);
+            "none" when neither was evaluated.
+        complete: Whether everything the strategy asks for was evaluated.
+        skipped: Coalitions it asks for that were not evaluated, and so are not filled in.
+        stop_reason: Why it is not complete, "" when it is.
+        n_examples: Validation examples behind each value; None when unknown.
+        seconds: Time the evaluations took; None when not measured.
+        validity: What this measures and what not.
+    """
+
+    epoch: Count
+    configs: tuple[CounterfactualResult, ...]
+    marginal_contributions: dict[str, Finite] = field(default_factory=dict)
+    interaction_effects: dict[tuple[str, ...], Finite] = field(default_factory=dict)
+    shapley_values: dict[str, ShapleyEstimate] | None = None
+    slot_ids: tuple[str, ...] = ()
+    strategy: Literal["full_factorial", "shapley", "ablation_only"] = "full_factorial"
+    metric: Metric = "accuracy"
+    marginal_basis: Literal["factorial_main_effect", "removal_cost", "none"] = "none"
+    interaction_basis: Literal["empty_corner", "full_corner", "none"] = "none"
+    complete: bool = True
+    skipped: tuple[Coalition, ...] = ()
+    stop_reason: str = ""
+    n_examples: Count | None = None
+    seconds: NonNegative | None = None
+    validity: CounterfactualValidityNote = field(default_factory=CounterfactualValidityNote)
+
+    def _check(self) -> None:
+        width = len(self.slot_ids) or len(self.configs[0].config if self.configs else ())
+        for result in self.configs:
+            if len(result.config) != width:
+                raise RecordError(
+                    f"every configuration of the matrix must have {width} slots", got=f"{len(result.config)} in {result.config}"
+                )
+        if len({result.config for result in self.configs}) != len(self.configs):
+            raise RecordError("every configuration of the matrix must appear once", do="Evaluate each distinct coalition once.")
+        if self.complete and self.skipped:
+            raise RecordError("a matrix with skipped configurations is not complete", got=f"{len(self.skipped)} skipped")
+
+    def value(self, config: Coalition) -> float | None:
+        """The game's value of a coalition: percent accuracy or minus the loss; None when it was not evaluated."""
+        for result in self.configs:
+            if result.config == tuple(config):
+                if self.metric == "accuracy":
+                    return result.val_accuracy
+                return None if result.val_loss is None else -result.val_loss
+        return None
+
+    def removal_delta(self) -> float | None:
+        """All slots on minus all off, now: the removal cost of everything, not the gain over a host-only run."""
+        on = self.value((True,) * len(self.slot_ids))
+        off = self.value((False,) * len(self.slot_ids))
+        return None if on is None or off is None else on - off
+
+    def positive_claims(self) -> tuple[str, ...]:
+        """Slots whose Shapley value is positive by the requirement's plain rule mean - 2*std > 0 (review, P1-4).
+
+        A slot without a standard error is never claimed. Reports use `attribution.claims`, which corrects for
+        the number of slots.
+        """
+        estimates = self.shapley_values or {}
+        return tuple(slot for slot, e in estimates.items() if e.std is not None and e.mean - 2 * e.std > 0)
