@@ -1,5 +1,6 @@
 """What telemetry is: frozen records, checked when constructed, stored without loss. No input or output here."""
 
+from karn_wandb.records._kinds import TAG
 from karn_wandb.records._record import Record
 from karn_wandb.records.codec import SCHEMA_VERSION, decode_event, decode_header, encode_event, encode_header, event_from_plain
 from karn_wandb.records.comparison import Comparison, ExcludedRun, ExperimentAggregation, Pair, Verdict
@@ -25,6 +26,7 @@ from karn_wandb.records.policy import (
     RatioStats,
     RewardComponents,
 )
+from karn_wandb.records.readings import ClaimReading, HealthReport
 from karn_wandb.records.snapshots import EpochSnapshot, Gate, HostSnapshot, SlotSnapshot
 from karn_wandb.records.stages import GATE_BEFORE, LEGAL_TRANSITIONS, OCCUPIED, SeedStage, check_transition
 from karn_wandb.records.traces import BatchMetrics, DenseTrace, DenseTraceTrigger, GateEvaluationTrace, StageTransition
@@ -35,8 +37,10 @@ __all__ = [
     "OCCUPIED",
     "RECORD_OF",
     "SCHEMA_VERSION",
+    "TAG",
     "AdvantageStats",
     "BatchMetrics",
+    "ClaimReading",
     "Coalition",
     "Comparison",
     "CounterfactualConfig",
@@ -54,6 +58,7 @@ __all__ = [
     "FactoredAction",
     "Gate",
     "GateEvaluationTrace",
+    "HealthReport",
     "HostBaseline",
     "HostSnapshot",
     "KarnConfig",

@@ -14,6 +14,7 @@ from karn_wandb.records._record import Payload, Record, record
 from karn_wandb.records.counterfactual import CounterfactualMatrix
 from karn_wandb.records.episode import EpisodeContext, EpisodeOutcome, HostBaseline, RunInfo
 from karn_wandb.records.policy import PolicySnapshot, PPOUpdate
+from karn_wandb.records.readings import ClaimReading, HealthReport
 from karn_wandb.records.snapshots import EpochSnapshot
 from karn_wandb.records.traces import BatchMetrics, DenseTrace, GateEvaluationTrace, StageTransition
 
@@ -43,6 +44,8 @@ class TelemetryEventType(Enum):
     BATCH_COMPLETED = "BATCH_COMPLETED"
     DECISION_MADE = "DECISION_MADE"
     DENSE_TRACE_RECORDED = "DENSE_TRACE_RECORDED"
+    CLAIM_READ = "CLAIM_READ"
+    HEALTH_READ = "HEALTH_READ"
 
     BATCH_EPOCH_COMPLETED = "BATCH_EPOCH_COMPLETED"
     ANALYTICS_SNAPSHOT = "ANALYTICS_SNAPSHOT"
@@ -85,6 +88,8 @@ RECORD_OF = MappingProxyType(
         TelemetryEventType.PPO_UPDATE_COMPLETED: PPOUpdate,
         TelemetryEventType.COUNTERFACTUAL_MATRIX_COMPUTED: CounterfactualMatrix,
         TelemetryEventType.DENSE_TRACE_RECORDED: DenseTrace,
+        TelemetryEventType.CLAIM_READ: ClaimReading,
+        TelemetryEventType.HEALTH_READ: HealthReport,
         TelemetryEventType.SEED_GATE_EVALUATED: GateEvaluationTrace,
         TelemetryEventType.EPISODE_OUTCOME: EpisodeOutcome,
         **dict.fromkeys(_STAGE_EVENTS, StageTransition),

@@ -1,0 +1,45 @@
+"""What live analysis reads off the records of a run; each reading is a record itself."""
+
+from __future__ import annotations
+
+from karn_wandb.records._kinds import Count, Finite, NonNegative, Percent
+from karn_wandb.records._record import Record, record
+
+
+@record
+class ClaimReading(Record):
+    """Is it winning? Computed after an epoch, and only from what is known.
+
+    Attributes:
+        epoch: Epoch it was computed after.
+        accuracy: Validation accuracy now, percent.
+        baseline_accuracy: Accuracy of the paired host-only run at the same epoch, percent; None without such a run.
+        accuracy_delta: `accuracy - baseline_accuracy`, percentage points.
+        param_efficiency: (accuracy / parameters) over (baseline accuracy / host parameters). Rewards shrinking: never
+            read it without the two accuracies.
+    """
+
+    epoch: Count
+    accuracy: Percent | None = None
+    baseline_accuracy: Percent | None = None
+    accuracy_delta: Finite | None = None
+    param_efficiency: NonNegative | None = None
+
+
+@record
+class HealthReport(Record):
+    """State of the instrument and of the numbers it was given, after an epoch.
+
+    Attributes:
+        epoch: Epoch it was taken after.
+        dropped_records: Records that could not be kept so far.
+        non_finite_values: NaN and infinite observations so far; stored exactly, left out of W&B's scalars.
+        sink_lag: Records that the slowest sink is behind.
+        alerts: What needs attention, in words.
+    """
+
+    epoch: Count
+    dropped_records: Count = 0
+    non_finite_values: Count = 0
+    sink_lag: Count = 0
+    alerts: tuple[str, ...] = ()

@@ -1,0 +1,174 @@
+"""An event as one W&B history row, and back, without loss.
+
+What is a number and has a key in the table becomes a column of the row. All the rest of the event (texts, nested
+parts, NaN and infinities, which W&B's scalars must not carry) travels in one text column, as JSON. So W&B draws the
+numbers, nothing is said twice, and a row alone gives back the event: `decode_row(encode_row(event)) == event`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, lru_cache
+from typing import Any
+
+import msgspec
+
+from karn_wandb.errors import RecordError
+from karn_wandb.records import SCHEMA_VERSION, TAG, CounterfactualMatrix, EpochSnapshot, Record, TelemetryEvent, event_from_plain
+from karn_wandb.schema.keys import CLOCK_OF, EPISODE, EPOCH, KEYS, REST, scope
+from karn_wandb.schema.names import escape, join, unescape
+
+Scalar = int | float | bool
+Row = dict[str, Scalar | str]
+Path = tuple[str, ...]
+
+EXACT_INT = 2**53
+"""Largest integer a JSON number keeps everywhere; larger ones travel as text."""
+
+EXACT_KEYS = 10_000
+"""Keys whose meaning is remembered: W&B's own limit of names in a project."""
+
+
+def encode_row(event: TelemetryEvent) -> Row:
+    """The row of an event: its columns, its clock, the keys derived from it, and the rest as JSON text."""
+    prefix = scope(event.env_id) if event.scoped else ""
+    plain = event.to_plain()
+    columns: Row = {}
+    if isinstance(event.data, Record):
+        columns = dict(_take_columns(_columns_of(type(event.data)), plain["data"]))
+        columns |= derived(event.data)
+    if event.tick is None:
+        plain["tick"] = None
+    else:
+        columns[clock_of(type(event.data))] = plain.pop("tick")
+    if event.scoped:
+        columns[EPISODE] = plain.pop("episode_idx")
+    rest = msgspec.json.encode({"karn_schema": SCHEMA_VERSION, **plain}).decode()
+    return {**{prefix + key: value for key, value in columns.items()}, REST: rest}
+
+
+def decode_row(row: Mapping[str, Any]) -> TelemetryEvent | None:
+    """The event of a row; None when the row is not ours.
+
+    Raises:
+        RecordError: The row is ours and damaged.
+    """
+    if not isinstance(row.get(REST), str):
+        return None
+    try:
+        plain = msgspec.json.decode(row[REST])
+        version = plain.pop("karn_schema")
+        _put_columns(plain, row)
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
+        raise RecordError("a W&B row holds no readable event", got=str(error), do="The row is damaged.") from error
+    return event_from_plain(plain, version)
+
+
+def decode_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[TelemetryEvent]:
+    """The events of a run's rows, in their order; rows that are not ours are passed over.
+
+    Raises:
+        RecordError: A row is ours and damaged.
+    """
+    for row in rows:
+        event = decode_row(row)
+        if event is not None:
+            yield event
+
+
+def clock_of(record: type) -> str:
+    """The clock key of a class of records."""
+    return CLOCK_OF.get(record, EPOCH)
+
+
+def derived(record: Record) -> Row:
+    """Keys computed from a record for people to look at."""
+    if isinstance(record, EpochSnapshot):
+        host, total = record.host.host_params, record.host.total_params
+        return {"params/ratio": total / host} if host and total is not None else {}
+    if isinstance(record, CounterfactualMatrix):
+        delta = record.removal_delta()
+        pairs: Row = {f"interaction/{join(pair)}": effect for pair, effect in record.interaction_effects.items()}
+        return pairs | ({} if delta is None or not math.isfinite(delta) else {"claim/removal_delta": delta})
+    return {}
+
+
+def _put_columns(plain: dict[str, Any], row: Mapping[str, Any]) -> None:
+    """Put the columns of a row back where `encode_row` took them from."""
+    prefix = scope(plain["env_id"]) if plain["scoped"] else ""
+    data = plain["data"]
+    record = Record.registry.get(data.get(TAG, ""), Record)
+    own = {key.removeprefix(prefix): value for key, value in row.items() if key.startswith(prefix)}
+    for key, value in own.items():
+        path = _path_of(record, key)
+        if path is not None:
+            _put(data, path, value)
+    if "tick" not in plain:
+        plain["tick"] = own[clock_of(record)]
+    if plain["scoped"]:
+        plain["episode_idx"] = own[EPISODE]
+
+
+@cache
+def _columns_of(record: type[Record]) -> dict[str, Any]:
+    """The paths of a record's columns as nested mappings, the key pattern at each leaf."""
+    tree: dict[str, Any] = {}
+    for key in KEYS:
+        if key.record is record and key.path is not None:
+            _put(tree, key.path, key.pattern)
+    return tree
+
+
+def _take_columns(columns: Mapping[str, Any], plain: dict[str, Any], names: Path = ()) -> Iterator[tuple[str, Scalar]]:
+    """Take the values that have a column out of a plain record, as (key, value)."""
+    for name, value in list(plain.items()):
+        column = columns.get(name, columns.get("*"))
+        inner = names if name in columns else (*names, name)
+        if isinstance(column, dict) and isinstance(value, dict):
+            yield from _take_columns(column, value, inner)
+        elif isinstance(column, str) and _is_scalar(value):
+            yield _fill(column, inner), plain.pop(name)
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) <= EXACT_INT)
+
+
+def _fill(pattern: str, names: Path) -> str:
+    segments, rest = [], iter(names)
+    for segment in pattern.split("/"):
+        segments.append(escape(next(rest)) if segment.startswith("<") else segment)
+    return "/".join(segments)
+
+
+@lru_cache(maxsize=EXACT_KEYS)
+def _path_of(record: type[Record], key: str) -> Path | None:
+    """The path in a record of the class that a key holds; None when it holds none."""
+    segments = key.split("/")
+    for candidate in KEYS:
+        if candidate.record is record and candidate.path is not None:
+            names = _match(candidate.pattern.split("/"), segments)
+            if names is not None:
+                given = iter(names)
+                return tuple(next(given) if part == "*" else part for part in candidate.path)
+    return None
+
+
+def _match(pattern: list[str], segments: list[str]) -> list[str] | None:
+    """The names a key's segments have in place of a pattern's <...>; None when they do not fit."""
+    if len(pattern) != len(segments):
+        return None
+    names = []
+    for expected, segment in zip(pattern, segments, strict=True):
+        if expected.startswith("<"):
+            names.append(unescape(segment))
+        elif expected != segment:
+            return None
+    return names
+
+
+def _put(tree: dict[str, Any], path: Path, value: Any) -> None:
+    for name in path[:-1]:
+        tree = tree.setdefault(name, {})
+    tree[path[-1]] = value
