@@ -52,3 +52,7 @@ class SourceError(KarnError):
 
 class ClaimsError(KarnError, ValueError):
     """A claims file does not say what a claims file must."""
+
+
+class KarnWarning(UserWarning):
+    """Something a user should know that is no error: trouble below us, or numbers that look wrong."""

@@ -26,7 +26,7 @@ from karn_wandb.records.policy import (
     RatioStats,
     RewardComponents,
 )
-from karn_wandb.records.readings import ClaimReading, HealthReport
+from karn_wandb.records.readings import ClaimReading, HealthReport, SeedContributionSummary
 from karn_wandb.records.snapshots import EpochSnapshot, Gate, HostSnapshot, SlotSnapshot
 from karn_wandb.records.stages import GATE_BEFORE, LEGAL_TRANSITIONS, OCCUPIED, SeedStage, check_transition
 from karn_wandb.records.traces import BatchMetrics, DenseTrace, DenseTraceTrigger, GateEvaluationTrace, StageTransition
@@ -71,6 +71,7 @@ __all__ = [
     "Record",
     "RewardComponents",
     "RunInfo",
+    "SeedContributionSummary",
     "SeedStage",
     "ShapleyEstimate",
     "SlotSnapshot",

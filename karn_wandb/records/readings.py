@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from karn_wandb.records._kinds import Count, Finite, NonNegative, Percent
 from karn_wandb.records._record import Record, record
+from karn_wandb.records.counterfactual import ShapleyEstimate
 
 
 @record
@@ -43,3 +44,28 @@ class HealthReport(Record):
     non_finite_values: Count = 0
     sink_lag: Count = 0
     alerts: tuple[str, ...] = ()
+
+
+@record
+class SeedContributionSummary(Record):
+    """What is known of a slot's part in the result, from the newest counterfactual matrix.
+
+    Attributes:
+        slot_id: The slot.
+        epoch: Epoch of the matrix.
+        shapley: Shapley value with its uncertainty; None when the matrix has none.
+        marginal_contribution: Marginal contribution; `marginal_basis` says which kind.
+        marginal_basis: "factorial_main_effect" or "removal_cost".
+        seed_params: Parameters of the seed module at the newest epoch.
+        blueprint_id: Its kind.
+        claimed_positive: Whether the plain rule mean - 2*std > 0 holds.
+    """
+
+    slot_id: str
+    epoch: Count
+    shapley: ShapleyEstimate | None = None
+    marginal_contribution: Finite | None = None
+    marginal_basis: str = "none"
+    seed_params: Count = 0
+    blueprint_id: str | None = None
+    claimed_positive: bool = False

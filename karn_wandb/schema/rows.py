@@ -111,7 +111,7 @@ def _put_columns(plain: dict[str, Any], row: Mapping[str, Any]) -> None:
 
 
 @cache
-def _columns_of(record: type[Record]) -> dict[str, Any]:
+def _columns_of(record: type[Any]) -> dict[str, Any]:
     """The paths of a record's columns as nested mappings, the key pattern at each leaf."""
     tree: dict[str, Any] = {}
     for key in KEYS:
@@ -136,14 +136,12 @@ def _is_scalar(value: Any) -> bool:
 
 
 def _fill(pattern: str, names: Path) -> str:
-    segments, rest = [], iter(names)
-    for segment in pattern.split("/"):
-        segments.append(escape(next(rest)) if segment.startswith("<") else segment)
-    return "/".join(segments)
+    rest = iter(names)
+    return "/".join(escape(next(rest)) if segment.startswith("<") else segment for segment in pattern.split("/"))
 
 
 @lru_cache(maxsize=EXACT_KEYS)
-def _path_of(record: type[Record], key: str) -> Path | None:
+def _path_of(record: type[Any], key: str) -> Path | None:
     """The path in a record of the class that a key holds; None when it holds none."""
     segments = key.split("/")
     for candidate in KEYS:

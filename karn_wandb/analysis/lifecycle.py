@@ -1,0 +1,71 @@
+"""Which stage each slot is in, and whether what is logged about it can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from karn_wandb.errors import RecordError
+from karn_wandb.records import OCCUPIED, EpochSnapshot, SeedStage, SlotSnapshot, StageTransition, check_transition
+
+
+class Lifecycle:
+    """The slots of one episode and their stages.
+
+    Stage transitions are events and must be legal one by one; an epoch snapshot may have passed through several
+    stages since the last one, so it only brings the picture up to date.
+    """
+
+    def __init__(self) -> None:
+        self.stages: dict[str, SeedStage] = {}
+        self.counts = dict.fromkeys((SeedStage.GERMINATED, SeedStage.FOSSILIZED, SeedStage.PRUNED), 0)
+        self._declared: frozenset[str] = frozenset()
+
+    def declare(self, slots: Iterable[str]) -> None:
+        """Name the slots there are; others are errors from then on. Without a declaration any name is taken."""
+        self._declared = frozenset(slots) | self._declared
+
+    def check_slot(self, slot_id: str) -> None:
+        """Raise unless the slot exists.
+
+        Raises:
+            RecordError: Slots were declared and this is none of them.
+        """
+        if self._declared and slot_id not in self._declared:
+            raise RecordError(
+                f"there is no slot {slot_id!r}",
+                got=f"the slots are {', '.join(sorted(self._declared))}",
+                do="Declare it in the episode's slot_config, or attach the model that has it.",
+            )
+
+    def transition(self, change: StageTransition) -> None:
+        """Take one change of stage.
+
+        Raises:
+            RecordError: The slot does not exist.
+            TransitionError: The change is not legal, or does not start from the stage the slot is in.
+        """
+        self.check_slot(change.slot_id)
+        check_transition(change.slot_id, change.from_stage, change.to_stage)
+        self.stages[change.slot_id] = change.to_stage
+        if change.to_stage in self.counts:
+            self.counts[change.to_stage] += 1
+
+    def observe(self, snapshot: EpochSnapshot) -> None:
+        """Bring the stages up to date with an epoch snapshot.
+
+        Raises:
+            RecordError: It names a slot that does not exist.
+        """
+        for slot_id in snapshot.slots:
+            self.check_slot(slot_id)
+        self.stages |= stages_of(snapshot.slots)
+
+
+def stages_of(slots: Mapping[str, SlotSnapshot]) -> dict[str, SeedStage]:
+    """Stage of each slot."""
+    return {slot_id: slot.stage for slot_id, slot in slots.items()}
+
+
+def occupied(slots: Mapping[str, SlotSnapshot]) -> tuple[str, ...]:
+    """Slots that hold a seed module."""
+    return tuple(slot_id for slot_id, slot in slots.items() if slot.stage in OCCUPIED)

@@ -1,0 +1,222 @@
+"""The collector: every record passes here once, to be validated, stamped and routed."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from karn_wandb.analysis import Lifecycle, MorphogeneticAnalytics, Sanity
+from karn_wandb.errors import KarnWarning, RecordError, UsageError
+from karn_wandb.pipeline.delivery import Follower, Sink
+from karn_wandb.pipeline.log import RecordLog
+from karn_wandb.pipeline.store import TelemetryStore
+from karn_wandb.records import (
+    CounterfactualMatrix,
+    DenseTrace,
+    EpisodeContext,
+    EpochSnapshot,
+    GateEvaluationTrace,
+    HealthReport,
+    KarnConfig,
+    Record,
+    StageTransition,
+    TelemetryEvent,
+    TelemetryEventType,
+)
+from karn_wandb.schema import CLOCK_OF
+
+EpisodeKey = tuple[int, int]
+
+
+@dataclass(slots=True)
+class EpisodeState:
+    """What the collector keeps of one episode."""
+
+    store: TelemetryStore
+    analytics: MorphogeneticAnalytics
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    sanity: Sanity = field(default_factory=Sanity)
+    tick_offset: int = 0
+    last_epoch: int = -1
+
+
+class KarnCollector:
+    """Validates, stamps and routes events; the only way into store, analysis and record log.
+
+    Args:
+        config: Settings of the instrument.
+        log: The record log; None keeps events in memory only.
+        sinks: Where events go from the log.
+    """
+
+    def __init__(self, config: KarnConfig | None = None, log: RecordLog | None = None, sinks: Iterable[Sink] = ()) -> None:
+        self.config = config or KarnConfig()
+        self.log = log or RecordLog(None)
+        self.followers: list[Follower] = []
+        self.closed = False
+        self._lock = threading.RLock()
+        self._episodes: dict[EpisodeKey, EpisodeState] = {}
+        self._ticks: dict[tuple[int, str], int] = {}
+        self._epoch_ticks: dict[int, int] = {}
+        self._warned: set[str] = set()
+        for sink in sinks:
+            self.follow(sink)
+
+    def follow(self, sink: Sink) -> None:
+        """Deliver the log to one more sink, from its beginning."""
+        path = self.log.path
+        self.followers.append(Follower(self.log, sink, path and Path(f"{path}.{sink.name}.offset")))
+
+    def episode(self, env_id: int = 0, episode_idx: int = 0) -> EpisodeState:
+        """State of one episode, begun when it is first asked for."""
+        key = (env_id, episode_idx)
+        if key not in self._episodes:
+            self._episodes[key] = EpisodeState(
+                TelemetryStore.for_config(self.config),
+                MorphogeneticAnalytics(self.config.max_epochs_in_memory),
+                tick_offset=self._epoch_ticks.get(env_id, 0),
+            )
+        return self._episodes[key]
+
+    @property
+    def episodes(self) -> tuple[EpisodeKey, ...]:
+        """(env_id, episode_idx) of the episodes begun so far."""
+        return tuple(self._episodes)
+
+    def epoch_snapshot(self, env_id: int = 0, episode_idx: int = 0) -> EpochSnapshot | None:
+        """The newest epoch snapshot of an episode; None before the first."""
+        epochs = self.episode(env_id, episode_idx).store.epochs
+        return epochs[-1] if epochs else None
+
+    @property
+    def dropped_records(self) -> int:
+        """Records that could not be kept."""
+        return self.log.dropped
+
+    def emit(self, event: TelemetryEvent) -> TelemetryEvent:
+        """Take one event: validate, stamp, analyse, keep, and hand to the log.
+
+        After an epoch snapshot the readings that follow from it are taken too, and the log is flushed: what this
+        returned from survives a killed process.
+
+        Returns:
+            The event as it is kept, with `sequence` and `tick`.
+
+        Raises:
+            UsageError: The run is finished.
+            RecordError: The event contradicts what was logged before.
+        """
+        with self._lock:
+            if self.closed:
+                raise UsageError("nothing can be logged after finish", got=event.event_type.name, do="Call finish() last.")
+            state = self.episode(event.env_id, event.episode_idx)
+            self._validate(state, event)
+            kept = self._keep(state, event)
+            if isinstance(event.data, EpochSnapshot):
+                self._read_off(state, kept)
+                self.flush()
+        return kept
+
+    def _validate(self, state: EpisodeState, event: TelemetryEvent) -> None:
+        match event.data:
+            case EpochSnapshot() as snapshot:
+                if snapshot.epoch <= state.last_epoch:
+                    raise RecordError(
+                        "epochs must go up",
+                        got=f"epoch {snapshot.epoch} after epoch {state.last_epoch}",
+                        do="Log each epoch once; a new episode goes through run.episode(env_id, episode_idx).",
+                    )
+                state.lifecycle.observe(snapshot)
+                state.last_epoch = snapshot.epoch
+            case StageTransition() as change:
+                state.lifecycle.transition(change)
+            case GateEvaluationTrace(slot_id=slot_id):
+                state.lifecycle.check_slot(slot_id)
+            case CounterfactualMatrix(slot_ids=slot_ids):
+                for slot_id in slot_ids:
+                    state.lifecycle.check_slot(slot_id)
+            case EpisodeContext(slot_config=slots):
+                state.lifecycle.declare(slots)
+            case _:
+                pass
+
+    def _keep(self, state: EpisodeState, event: TelemetryEvent) -> TelemetryEvent:
+        stamped = replace(event, sequence=self.log.next_sequence, tick=self._tick(state, event))
+        if isinstance(event.data, Record):
+            state.store.add(event.data)
+            state.analytics.observe(event.data)
+            state.sanity.observe(event.data)
+        self.log.append(stamped)
+        return stamped
+
+    def _tick(self, state: EpisodeState, event: TelemetryEvent) -> int | None:
+        clock = CLOCK_OF.get(type(event.data))
+        if clock is not None:
+            key = (event.env_id, clock)
+            self._ticks[key] = self._ticks.get(key, -1) + 1
+            return self._ticks[key]
+        epoch = _epoch_of(event.data)
+        if epoch is None:
+            return event.tick
+        tick = state.tick_offset + epoch
+        self._epoch_ticks[event.env_id] = max(tick, self._epoch_ticks.get(event.env_id, 0))
+        return tick
+
+    def _read_off(self, state: EpisodeState, event: TelemetryEvent) -> None:
+        claim = state.analytics.claim_reading()
+        if claim is not None:
+            self._keep(state, _reading(event, TelemetryEventType.CLAIM_READ, claim))
+        self._keep(state, _reading(event, TelemetryEventType.HEALTH_READ, self.health(event.env_id, event.episode_idx)))
+
+    def health(self, env_id: int = 0, episode_idx: int = 0) -> HealthReport:
+        """State of the instrument, and of an episode's numbers, now."""
+        state = self.episode(env_id, episode_idx)
+        return HealthReport(
+            epoch=max(state.last_epoch, 0),
+            dropped_records=self.dropped_records,
+            non_finite_values=state.sanity.non_finite_values,
+            sink_lag=max((f.lag for f in self.followers), default=0),
+            alerts=tuple(f"sink {f.sink.name} failed: {f.failure}" for f in self.followers if f.failure),
+        )
+
+    def flush(self) -> None:
+        """Write the log to the file and wake the sinks; says once what has failed, or raises it when strict."""
+        self.log.flush()
+        if self.log.last_error is not None:
+            self._trouble("the record log", self.log.last_error, "Records wait in memory until the disk takes them.")
+        for follower in self.followers:
+            if follower.failure is not None:
+                kept = f"What it missed is kept in {self.log.path}." if self.log.path else "What it missed is lost."
+                self._trouble(f"the {follower.sink.name} sink", follower.failure, kept)
+
+    def _trouble(self, where: str, error: Exception, consequence: str) -> None:
+        if self.config.strict:
+            raise error
+        if where not in self._warned:
+            self._warned.add(where)
+            warnings.warn(f"{where} failed: {error!r}. {consequence} Training goes on.", KarnWarning, stacklevel=4)
+
+    def close(self) -> bool:
+        """Flush, let every sink catch up, close all; False when a sink could not take everything in time."""
+        if self.closed:
+            return True
+        self.flush()
+        self.closed = True
+        timeout = self.config.finish_timeout
+        delivered = [follower.close(timeout) for follower in self.followers]
+        self.log.close()
+        return all(delivered)
+
+
+def _reading(event: TelemetryEvent, event_type: TelemetryEventType, reading: Record) -> TelemetryEvent:
+    return replace(event, event_type=event_type, data=reading)
+
+
+def _epoch_of(data: object) -> int | None:
+    if isinstance(data, DenseTrace):
+        return data.window_end_epoch
+    epoch = getattr(data, "epoch", None)
+    return epoch if isinstance(epoch, int) else None

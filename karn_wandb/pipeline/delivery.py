@@ -1,0 +1,130 @@
+"""Delivery: each sink follows the record log on a thread of its own, at its own pace.
+
+This is the boundary where other people's code (W&B, a terminal, a disk) may fail in any way; nothing that fails here
+reaches the training loop. A failure is tried again, then the sink is parked: the record log keeps what it missed.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Protocol
+
+from karn_wandb.pipeline.log import RecordLog
+from karn_wandb.records import TelemetryEvent
+
+BATCH = 256
+ATTEMPTS = 3
+BACKOFF_SECONDS = (0.1, 1.0)
+
+
+class Sink(Protocol):
+    """Where events go. All methods are called from one thread, never the training thread.
+
+    `name` is unique in a run; it names the file that holds how far the sink has come.
+    """
+
+    name: str
+
+    def write(self, event: TelemetryEvent) -> None:
+        """Take one event; raise whatever goes wrong."""
+
+    def close(self) -> None:
+        """All events were written, or the sink was given up; let go of what it holds."""
+
+
+class Follower:
+    """Hands the log's events to one sink, in order, each once.
+
+    Args:
+        log: The log to follow.
+        sink: Where the events go.
+        offset_path: File that keeps the sequence number of the next event, so that a resumed run goes on there; None
+            keeps it in memory only.
+    """
+
+    def __init__(self, log: RecordLog, sink: Sink, offset_path: Path | None = None) -> None:
+        self.log = log
+        self.sink = sink
+        self.failure: Exception | None = None
+        self.failed_writes = 0
+        self._offset_path = offset_path
+        self.cursor = _stored(offset_path)
+        self._closing = False
+        self._thread = threading.Thread(target=self._follow, name=f"karn-{sink.name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def lag(self) -> int:
+        """Events appended and not delivered yet."""
+        return self.log.next_sequence - self.cursor
+
+    def drain(self, timeout: float) -> bool:
+        """Wait until everything appended so far is delivered; False when it is not in `timeout` seconds or parked."""
+        with self.log.changed:
+            self.log.changed.wait_for(lambda: self.lag <= 0 or self.failure is not None, timeout)
+        return self.lag <= 0
+
+    def close(self, timeout: float) -> bool:
+        """Deliver what is left, close the sink, end the thread; False when `timeout` seconds were not enough."""
+        with self.log.changed:
+            self._closing = True
+            self.log.changed.notify_all()
+        self._thread.join(timeout)
+        return not self._thread.is_alive() and self.failure is None
+
+    def _follow(self) -> None:
+        while self.failure is None:
+            with self.log.changed:
+                self.log.changed.wait_for(lambda: self.lag > 0 or self._closing)
+                if self.lag <= 0:
+                    break
+            self._deliver(self.log.read(self.cursor, BATCH))
+        self._close_sink()
+        with self.log.changed:
+            self.log.changed.notify_all()
+
+    def _deliver(self, events: list[TelemetryEvent]) -> None:
+        for event in events:
+            if not self._try(event):
+                break
+            self.cursor = self.cursor + 1 if event.sequence is None else event.sequence + 1
+        _store(self._offset_path, self.cursor)
+        with self.log.changed:
+            self.log.changed.notify_all()
+
+    def _try(self, event: TelemetryEvent) -> bool:
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                threading.Event().wait(BACKOFF_SECONDS[attempt - 1])
+            try:
+                self.sink.write(event)
+            except Exception as error:  # noqa: BLE001 -- the boundary: counted, kept, reported by the collector
+                self.failed_writes += 1
+                failure = error
+            else:
+                return True
+        self.failure = failure
+        return False
+
+    def _close_sink(self) -> None:
+        try:
+            self.sink.close()
+        except Exception as error:  # noqa: BLE001 -- the boundary, as above
+            self.failure = self.failure or error
+
+
+def _stored(path: Path | None) -> int:
+    if path is None or not path.exists():
+        return 0
+    text = path.read_text().strip()
+    return int(text) if text.isdigit() else 0
+
+
+def _store(path: Path | None, cursor: int) -> None:
+    if path is None:
+        return
+    try:
+        path.write_text(f"{cursor}\n")
+    except OSError:  # a full disk: the log counts it; a resumed run then delivers some events again
+        return
