@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -36,7 +36,7 @@ def encode_row(event: TelemetryEvent) -> Row:
     plain = event.to_plain()
     columns: Row = {}
     if isinstance(event.data, Record):
-        columns = dict(_take_columns(_columns_of(type(event.data)), plain["data"]))
+        columns = dict(_take_columns(_COLUMNS.get(type(event.data).__name__, {}), plain["data"]))
         columns |= derived(event.data)
     if event.tick is None:
         plain["tick"] = None
@@ -98,26 +98,16 @@ def _put_columns(plain: dict[str, Any], row: Mapping[str, Any]) -> None:
     """Put the columns of a row back where `encode_row` took them from."""
     prefix = scope(plain["env_id"]) if plain["scoped"] else ""
     data = plain["data"]
-    record = Record.registry.get(data.get(TAG, ""), Record)
+    record = data.get(TAG, "")
     own = {key.removeprefix(prefix): value for key, value in row.items() if key.startswith(prefix)}
     for key, value in own.items():
         path = _path_of(record, key)
         if path is not None:
             _put(data, path, value)
     if "tick" not in plain:
-        plain["tick"] = own[clock_of(record)]
+        plain["tick"] = own[clock_of(Record.registry.get(record, Record))]
     if plain["scoped"]:
         plain["episode_idx"] = own[EPISODE]
-
-
-@cache
-def _columns_of(record: type[Any]) -> dict[str, Any]:
-    """The paths of a record's columns as nested mappings, the key pattern at each leaf."""
-    tree: dict[str, Any] = {}
-    for key in KEYS:
-        if key.record is record and key.path is not None:
-            _put(tree, key.path, key.pattern)
-    return tree
 
 
 def _take_columns(columns: Mapping[str, Any], plain: dict[str, Any], names: Path = ()) -> Iterator[tuple[str, Scalar]]:
@@ -141,11 +131,11 @@ def _fill(pattern: str, names: Path) -> str:
 
 
 @lru_cache(maxsize=EXACT_KEYS)
-def _path_of(record: type[Any], key: str) -> Path | None:
-    """The path in a record of the class that a key holds; None when it holds none."""
+def _path_of(record: str, key: str) -> Path | None:
+    """The path in a record of the named class that a key holds; None when it holds none."""
     segments = key.split("/")
     for candidate in KEYS:
-        if candidate.record is record and candidate.path is not None:
+        if candidate.record.__name__ == record and candidate.path is not None:
             names = _match(candidate.pattern.split("/"), segments)
             if names is not None:
                 given = iter(names)
@@ -170,3 +160,15 @@ def _put(tree: dict[str, Any], path: Path, value: Any) -> None:
     for name in path[:-1]:
         tree = tree.setdefault(name, {})
     tree[path[-1]] = value
+
+
+def _columns() -> dict[str, dict[str, Any]]:
+    """By record class, the paths of its columns as nested mappings, the key pattern at each leaf."""
+    columns: dict[str, dict[str, Any]] = {}
+    for key in KEYS:
+        if key.path is not None:
+            _put(columns, (key.record.__name__, *key.path), key.pattern)
+    return columns
+
+
+_COLUMNS = _columns()

@@ -1,0 +1,35 @@
+"""What of a run goes into W&B's config, where runs are filtered and grouped by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from karn_wandb.records import SCHEMA_VERSION, EpisodeContext, KarnConfig
+
+OWN_KEYS = ("episode", "karn", "karn_schema", "karn_claims")
+"""Top-level config keys that are ours; the rest is the user's."""
+
+
+def config_of(karn: KarnConfig, claims_hash: str = "") -> dict[str, Any]:
+    """Config that says how the instrument was set up, nested, without dots in keys."""
+    own: dict[str, Any] = {"karn": karn.to_plain(), "karn_schema": SCHEMA_VERSION}
+    return own | ({"karn_claims": {"sha256": claims_hash}} if claims_hash else {})
+
+
+def episode_config(context: EpisodeContext) -> dict[str, Any]:
+    """Config that says what is trained."""
+    return {"episode": context.to_plain()}
+
+
+def user_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The user's part of a run's config."""
+    return {key: value for key, value in config.items() if key not in OWN_KEYS and not key.startswith("_wandb")}
+
+
+def with_config(context: EpisodeContext, config: Mapping[str, Any]) -> EpisodeContext:
+    """The context with the run's final values of its hyperparameters: a sweep's values win."""
+    final = {name: config.get(name, value) for name, value in context.hyperparameters.items()}
+    base_seed = config.get("base_seed", context.base_seed)
+    return replace(context, hyperparameters=final, base_seed=base_seed if isinstance(base_seed, int) else context.base_seed)

@@ -1,0 +1,19 @@
+"""Where records go from the log: W&B, and one line an epoch on a console."""
+
+from typing import TYPE_CHECKING
+
+from karn_wandb.sinks.console import ConsoleOutput
+
+if TYPE_CHECKING:
+    from karn_wandb.sinks.wandb import LogGate, WandbSink
+
+__all__ = ["ConsoleOutput", "LogGate", "WandbSink"]
+
+
+def __getattr__(name: str) -> object:
+    """Load what needs the wandb SDK when it is first asked for."""
+    if name in ("LogGate", "WandbSink"):
+        from karn_wandb.sinks import wandb  # noqa: PLC0415 -- importing wandb takes seconds
+
+        return getattr(wandb, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
