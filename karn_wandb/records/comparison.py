@@ -140,6 +140,7 @@ class ExperimentAggregation(Record):
         unmatched: Runs that have no partner.
         excluded: Runs that were not analysed, and why.
         input_hash: SHA-256 of the analysed values and options: the same input gives the same report.
+        warnings: What a careful reader must know of how runs became values; the comparison has warnings of its own.
     """
 
     run_ids: tuple[str, ...]
@@ -156,3 +157,4 @@ class ExperimentAggregation(Record):
     unmatched: tuple[ExcludedRun, ...] = ()
     excluded: tuple[ExcludedRun, ...] = ()
     input_hash: str = ""
+    warnings: tuple[str, ...] = ()
