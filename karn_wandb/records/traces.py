@@ -8,7 +8,7 @@ from karn_wandb.errors import RecordError
 from karn_wandb.records._kinds import Count, Finite, Fraction, NonNegative, Percent
 from karn_wandb.records._record import Record, record
 from karn_wandb.records.snapshots import Gate
-from karn_wandb.records.stages import SeedStage
+from karn_wandb.records.stages import SeedStage, check_transition
 
 
 @record
@@ -136,6 +136,9 @@ class StageTransition(Record):
     counterfactual_contribution: Finite | None = None
     initiator: str = ""
     reason: str = ""
+
+    def _check(self) -> None:
+        check_transition(self.slot_id, self.from_stage, self.to_stage)
 
 
 @record
