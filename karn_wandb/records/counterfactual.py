@@ -44,11 +44,10 @@ class CounterfactualConfig(Record):
             return "full_factorial"
         if self.strategy != "auto":
             return self.strategy
-        sampling_cost = self.shapley_samples * (n_active_seeds - 1) + 2
-        affordable = max(2**self.full_factorial_max_seeds, sampling_cost)
-        if self.max_configurations is not None:
-            affordable = min(affordable, self.max_configurations)
-        return "full_factorial" if 2**n_active_seeds <= affordable else "shapley"
+        n, coalitions = n_active_seeds, 2**n_active_seeds
+        affordable = n <= self.full_factorial_max_seeds or coalitions <= self.shapley_samples * (n - 1) + 2
+        allowed = self.max_configurations is None or coalitions <= self.max_configurations
+        return "full_factorial" if affordable and allowed else "shapley"
 
 
 @record
