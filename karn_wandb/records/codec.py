@@ -22,6 +22,8 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
+_DAMAGE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What the decoder raises on bytes that are no JSON."""
 
 
 def encode_header() -> bytes:
@@ -37,16 +39,13 @@ def decode_header(line: bytes) -> int:
     """
     try:
         version = _decoder.decode(line)["karn_records"]
-    except (msgspec.DecodeError, KeyError, TypeError):
+    except (*_DAMAGE, KeyError, TypeError):
         raise RecordError(
             "the file is no record log", got=repr(line[:60]), do='Its first line must be {"karn_records": VERSION}.'
         ) from None
-    if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
-        raise RecordError(
-            f"the record log is of version {version}",
-            do=f"This karn_wandb reads versions 1 to {SCHEMA_VERSION}: install a newer one.",
-        )
-    return version
+    _check_version(version, "the record log")
+    known: int = version
+    return known
 
 
 def encode_event(event: TelemetryEvent) -> bytes:
@@ -62,7 +61,7 @@ def decode_event(line: bytes, version: int = SCHEMA_VERSION) -> TelemetryEvent:
     """
     try:
         plain = _decoder.decode(line)
-    except msgspec.DecodeError as error:
+    except _DAMAGE as error:
         raise RecordError("a line of the record log is not JSON", got=str(error), do="The line is damaged.") from None
     return event_from_plain(plain, version)
 
@@ -73,8 +72,17 @@ def event_from_plain(plain: Any, version: int = SCHEMA_VERSION) -> TelemetryEven
     Raises:
         RecordError: It is no event of that version.
     """
+    _check_version(version, "a stored event")
     if not isinstance(plain, dict):
-        raise RecordError("a stored event must be a mapping", got=repr(plain)[:60])
+        raise RecordError("a stored event must be a mapping", got=repr(plain)[:60], do="The stored record is damaged.")
     for step in range(version, SCHEMA_VERSION):
         plain = MIGRATIONS[step](plain)
     return TelemetryEvent.from_plain(plain)
+
+
+def _check_version(version: Any, what: str) -> None:
+    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
+        raise RecordError(
+            f"{what} is of version {version!r}",
+            do=f"This karn_wandb reads versions 1 to {SCHEMA_VERSION}: install a newer one.",
+        )
