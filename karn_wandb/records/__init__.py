@@ -1,6 +1,6 @@
 """What telemetry is: frozen records, checked when constructed, stored without loss. No input or output here."""
 
-from karn_wandb.records._kinds import TAG
+from karn_wandb.records._json import TAG
 from karn_wandb.records._record import Record
 from karn_wandb.records.codec import SCHEMA_VERSION, decode_event, decode_header, encode_event, encode_header, event_from_plain
 from karn_wandb.records.comparison import Comparison, ExcludedRun, ExperimentAggregation, Pair, Verdict

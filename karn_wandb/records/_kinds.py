@@ -2,8 +2,8 @@
 
 One mechanism serves the constructor (check: is this value allowed, and what is it as a Python value) and the
 codec (encode to plain JSON values, decode back), so what can be constructed can be stored, and the other way
-round. JSON has no NaN and no infinities; they travel as the strings "nan", "inf" and "-inf" where a float is
-expected, and as {"$": "nan"} inside free-form values.
+round: every decoded value is checked like one handed in, so decode never guesses. JSON has no NaN and no
+infinities; they travel as the strings "nan", "inf" and "-inf" where a float is expected.
 """
 
 from __future__ import annotations
@@ -11,19 +11,18 @@ from __future__ import annotations
 import math
 import numbers
 import types
-from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from enum import Enum, IntEnum
+from datetime import datetime, timezone
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from karn_wandb.errors import RecordError
 
-TAG = "$"
-"""Key that marks a record, or a float JSON cannot say, among plain values."""
+LONGEST_SHOWN = 80
+"""Characters of a refused value that its error shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +75,28 @@ def same(value: Any) -> Any:
 
 def wrong(path: str, name: str, value: Any, do: str = "") -> RecordError:
     """The error for a field that is not of its kind."""
-    return RecordError(f"{path} must be {name}", got=f"{value!r} ({type(value).__name__})", do=do)
+    return RecordError(f"{path} must be {name}", got=f"{shown(value)} ({type(value).__name__})", do=do)
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it: short, whatever was handed in (a checkpoint's bytes, a tensor)."""
+    text = repr(value[:LONGEST_SHOWN] if isinstance(value, bytes) else value)
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
 
 
 def encode_float(value: float) -> float | str:
     """A float as JSON can carry it."""
     return value if math.isfinite(value) else str(value)
+
+
+def decode_float(value: Any) -> Any:
+    """Undo `encode_float`; what no float was encoded to is left for the check to refuse."""
+    return float(value) if value in ("nan", "inf", "-inf") else value
+
+
+def _decode_int(value: Any) -> Any:
+    # W&B's server and Parquet may give a whole number back as a float
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @cache
@@ -104,15 +119,20 @@ def kind_of(annotation: Any) -> Kind:
     raise TypeError(f"no record field can be of type {annotation!r}")
 
 
-def _check_float(value: Any, path: str) -> float:
+def check_float(value: Any, path: str) -> float:
+    """Any number but True and False, as a float."""
     if type(value) is float:
         return value
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise wrong(path, "a number", value)
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise wrong(path, "a number that a float can hold", value) from None
 
 
-def _check_int(value: Any, path: str) -> int:
+def check_int(value: Any, path: str) -> int:
+    """A whole number that 64 bits can hold, signed or not."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise wrong(path, "a whole number", value)
     whole = int(value)
@@ -121,52 +141,48 @@ def _check_int(value: Any, path: str) -> int:
     return whole
 
 
+def is_bool(value: Any) -> bool:
+    """Whether it is True or False, Python's or NumPy's (recognised without importing NumPy)."""
+    return isinstance(value, bool) or (type(value).__name__ in ("bool", "bool_") and hasattr(value, "item"))
+
+
 def _check_bool(value: Any, path: str) -> bool:
-    if isinstance(value, bool):
-        return value
-    if type(value).__name__ in ("bool_", "bool") and hasattr(value, "item"):  # NumPy's, without importing NumPy
+    if is_bool(value):
         return bool(value)
     raise wrong(path, "True or False", value)
 
 
-def _instance(of: type, name: str) -> Callable[[Any, str], Any]:
-    def check(value: Any, path: str) -> Any:
-        if isinstance(value, of):
-            return value
-        raise wrong(path, name, value)
-
-    return check
-
-
-def _check_str(value: Any, path: str) -> str:
+def check_str(value: Any, path: str) -> str:
+    """Text that UTF-8 can carry, as a plain `str`."""
     if not isinstance(value, str):
         raise wrong(path, "text", value)
     try:
         value.encode()
     except UnicodeEncodeError:
         raise wrong(path, "text that UTF-8 can carry", value, "Remove lone surrogates.") from None
-    return str(value)
+    return str.__str__(value)  # not str(): a text enum's own would say Class.MEMBER
 
 
 def _check_path(value: Any, path: str) -> Path:
     if isinstance(value, (str, Path)):
-        return Path(value)
+        return Path(check_str(str(value), path))
     raise wrong(path, "a path", value, "Pass the path of a saved file, not its bytes." if isinstance(value, bytes) else "")
 
 
 def _check_time(value: Any, path: str) -> datetime:
     if isinstance(value, datetime) and value.tzinfo is not None:
-        return value
+        offset = value.utcoffset()
+        if offset is not None:  # the offset is kept, the zone's name is not stored
+            return datetime.combine(value.date(), value.time().replace(fold=0), timezone(offset))
     raise wrong(path, "a datetime with a time zone", value, "Use datetime.now(UTC).")
 
 
 _SIMPLE: dict[Any, Kind] = {
-    float: Kind("a number", _check_float, encode_float, float),
-    int: Kind("a whole number", _check_int, same, int),
-    bool: Kind("True or False", _check_bool, same, bool),
-    str: Kind("text", _check_str, same, same),
-    bytes: Kind("bytes", _instance(bytes, "bytes"), lambda v: b64encode(v).decode(), b64decode),
-    Path: Kind("a path", _check_path, str, Path),
+    float: Kind("a number", check_float, encode_float, decode_float),
+    int: Kind("a whole number", check_int, same, _decode_int),
+    bool: Kind("True or False", _check_bool, same, same),
+    str: Kind("text", check_str, same, same),
+    Path: Kind("a path", _check_path, str, same),
     datetime: Kind("a datetime", _check_time, datetime.isoformat, datetime.fromisoformat),
 }
 
@@ -191,7 +207,7 @@ def _literal(options: tuple[Any, ...]) -> Kind:
 
     def check(value: Any, path: str) -> Any:
         if isinstance(value, str) and value in options:
-            return value
+            return options[options.index(value)]
         raise wrong(path, name, value)
 
     return Kind(name, check, same, same)
@@ -208,10 +224,12 @@ def _enum(of: type[Enum]) -> Kind:
             return of[value]
         raise wrong(path, name, value, f"The members are {members}.")
 
-    def encode(value: Enum) -> Any:
-        return int(value) if isinstance(value, IntEnum) else value.value
+    def decode(value: Any) -> Enum:
+        if isinstance(value, bool):  # equal to 1 or 0, which may be members
+            raise TypeError(f"{value} is no {of.__name__}")
+        return of(value)
 
-    return Kind(name, check, encode, of)
+    return Kind(name, check, lambda value: value.value, decode)
 
 
 def _optional(arguments: tuple[Any, ...]) -> Kind:
@@ -234,16 +252,33 @@ def _sequence(arguments: tuple[Any, ...]) -> Kind:
     name = f"a sequence of {kind.name}" if fixed is None else f"{fixed} values, each {kind.name}"
 
     def check(value: Any, path: str) -> tuple[Any, ...]:
-        if isinstance(value, (str, bytes, Mapping)) or not hasattr(value, "__iter__") or (fixed and len(value) != fixed):
+        items = _items(value)
+        if items is None or fixed not in (None, len(items)):
             raise wrong(path, name, value)
-        return tuple(kind.check(v, f"{path}[{i}]") for i, v in enumerate(value))
+        return tuple(kind.check(v, f"{path}[{i}]") for i, v in enumerate(items))
 
     return Kind(
         name,
         check,
         lambda value: [kind.encode(v) for v in value],
-        lambda value: tuple(kind.decode(v) for v in value),
+        lambda value: tuple(kind.decode(v) for v in _stored_list(value)),
     )
+
+
+def _items(value: Any) -> list[Any] | None:
+    """The items of anything that has them in an order; None of anything else."""
+    if isinstance(value, (str, bytes, bytearray, memoryview, Mapping, set, frozenset)):
+        return None
+    try:
+        return list(iter(value))
+    except TypeError:  # an array without dimensions has __iter__, too
+        return None
+
+
+def _stored_list(value: Any) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    raise TypeError(f"{shown(value)} is no list")
 
 
 def _mapping(arguments: tuple[Any, ...]) -> Kind:
@@ -263,11 +298,11 @@ def _mapping(arguments: tuple[Any, ...]) -> Kind:
             lambda value: {k: items.encode(v) for k, v in value.items()},
             lambda value: {k: items.decode(v) for k, v in value.items()},
         )
-    return Kind(  # JSON knows only text as keys
+    return Kind(  # JSON knows only text as keys; in order, for lists compare by it and mappings do not
         name,
-        check,
-        lambda value: [[keys.encode(k), items.encode(v)] for k, v in sorted(value.items())],
-        lambda value: {keys.decode(k): items.decode(v) for k, v in value},
+        lambda value, path: dict(sorted(check(value, path).items())),
+        lambda value: [[keys.encode(k), items.encode(v)] for k, v in value.items()],
+        lambda value: {keys.decode(k): items.decode(v) for k, v in map(_stored_list, _stored_list(value))},
     )
 
 
@@ -279,55 +314,3 @@ _GENERIC: dict[Any, Callable[[tuple[Any, ...]], Kind]] = {
     tuple: _sequence,
     dict: _mapping,
 }
-
-
-def check_json(value: Any, path: str) -> Any:
-    """Free-form values: sequences become lists, mappings dicts, NumPy scalars Python numbers."""
-    if value is None or isinstance(value, bool):
-        return value
-    for of, check in _JSON_SCALARS:
-        if isinstance(value, of):
-            return check(value, path)
-    if isinstance(value, Mapping):
-        return {_json_key(k, path): check_json(v, f"{path}[{k!r}]") for k, v in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, bytes):
-        return [check_json(v, f"{path}[{i}]") for i, v in enumerate(value)]
-    raise wrong(path, "JSON values", value, "Use None, numbers, text, lists and mappings with text keys.")
-
-
-_JSON_SCALARS: tuple[tuple[Any, Callable[[Any, str], Any]], ...] = (
-    (str, _check_str),
-    (numbers.Integral, _check_int),
-    (numbers.Real, _check_float),
-    (Path, lambda value, path: str(value)),  # noqa: ARG005 -- one signature for all checks
-)
-
-
-def _json_key(key: Any, path: str) -> str:
-    if key == TAG:
-        raise RecordError(f"{path} may not hold the key {TAG!r}", do="It is reserved for the codec: rename it.")
-    return _check_str(key, f"a key of {path}")
-
-
-def encode_json(value: Any) -> Any:
-    """Free-form values with what JSON cannot say tagged."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return {TAG: str(value)}
-    if isinstance(value, dict):
-        return {k: encode_json(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [encode_json(v) for v in value]
-    return value
-
-
-def decode_json(value: Any) -> Any:
-    """Undo `encode_json`."""
-    if isinstance(value, dict):
-        return float(value[TAG]) if TAG in value else {k: decode_json(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [decode_json(v) for v in value]
-    return value
-
-
-Json = Annotated[Any, Kind("JSON values", check_json, encode_json, decode_json)]
-"""None, bool, int, float, str, and lists and string-keyed mappings of these."""

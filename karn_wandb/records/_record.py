@@ -9,7 +9,8 @@ from typing import Annotated, Any, ClassVar, Self, TypeVar, dataclass_transform,
 import msgspec
 
 from karn_wandb.errors import RecordError
-from karn_wandb.records._kinds import TAG, Kind, check_json, decode_json, encode_json, kind_of, wrong
+from karn_wandb.records._json import TAG, check_json, decode_json, encode_json
+from karn_wandb.records._kinds import Kind, kind_of, shown, wrong
 
 T = TypeVar("T")
 
@@ -36,13 +37,16 @@ class Record:
         self._check()
 
     def __eq__(self, other: object) -> bool:
-        """Equal when stored equal: NaN is NaN, unlike IEEE 754, so that what is read back can be compared."""
+        """Equal when stored equal: NaN is NaN and 0.0 is not -0.0, unlike IEEE 754, so that what is read back can be compared."""
         if not isinstance(other, Record):
             return NotImplemented
-        return type(self) is type(other) and self.to_plain() == other.to_plain()
+        return type(self) is type(other) and self._stored() == other._stored()
 
     def __hash__(self) -> int:
-        return hash((type(self).__name__, msgspec.json.encode(self.to_plain(), order="sorted")))
+        return hash((type(self).__name__, self._stored()))
+
+    def _stored(self) -> bytes:
+        return msgspec.json.encode(self.to_plain(), order="sorted")
 
     def _check(self) -> None:
         """Rules that concern several fields; raises `RecordError`."""
@@ -63,6 +67,8 @@ class Record:
         Raises:
             RecordError: A field is unknown, missing without a default, or has a wrong value.
         """
+        if not isinstance(plain, dict):
+            raise RecordError(f"a stored {cls.__name__} must be a mapping", got=shown(plain), do="The stored record is damaged.")
         known = {name: kind for name, kind, _ in kinds(cls)}
         unknown = sorted(plain.keys() - known.keys())
         if unknown:
@@ -72,7 +78,7 @@ class Record:
             )
         try:
             return cls(**{name: known[name].decode(value) for name, value in plain.items()})
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
+        except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
             if isinstance(error, RecordError):
                 raise
             raise RecordError(f"{cls.__name__} cannot be read", got=str(error), do="The stored record is damaged.") from error

@@ -7,7 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from karn_wandb.records._kinds import Count, Finite, Json, NonNegative, Percent
+from karn_wandb.records._json import Json
+from karn_wandb.records._kinds import Count, Finite, NonNegative, Percent
 from karn_wandb.records._record import Record, record
 
 RetentionPolicy = Literal["keep_all", "keep_last", "delete_after_run"]
