@@ -1,0 +1,177 @@
+"""Evaluate a coalition game and say what follows from it, with what certainty."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from karn_wandb.attribution.plan import Plan, plan
+from karn_wandb.attribution.solution import Solution
+from karn_wandb.attribution.values import BatchValue, Outcome, Reader, SlotAware, ValueFunction
+from karn_wandb.errors import AttributionError
+from karn_wandb.records import Coalition, CounterfactualConfig, CounterfactualMatrix, Metric
+
+
+class CounterfactualEngine:
+    """Chooses coalitions of slots, has each evaluated once, and attributes the game's value to the slots.
+
+    Args:
+        config: Strategy, budget and timeout.
+        seed: Of the permutations, at least 0. The same seed and epoch give the same permutations; another epoch gives
+            others, so that their sampling errors do not repeat each other.
+
+    Raises:
+        AttributionError: The seed is no whole number of at least 0.
+    """
+
+    def __init__(self, config: CounterfactualConfig = CounterfactualConfig(), seed: int = 0) -> None:  # noqa: B008 -- immutable
+        self.config = config
+        self.seed = _whole("seed", seed)
+
+    def evaluate(
+        self,
+        slot_ids: Sequence[str],
+        value: ValueFunction | BatchValue,
+        epoch: int,
+        metric: Metric = "accuracy",
+        alphas: Mapping[str, float] | None = None,
+    ) -> CounterfactualMatrix:
+        """Evaluate the game and attribute it.
+
+        Args:
+            slot_ids: The slots, in the order in which `value` takes them.
+            value: From a coalition (for each slot whether it is on) to a float, an `Evaluation` or a
+                `CounterfactualResult`. A float is percent accuracy, or with metric="loss" the loss. An object with
+                `evaluate_all` gets all coalitions in one call, or with a timeout to keep one by one.
+            epoch: Epoch of the evaluation.
+            metric: The game: percent accuracy, or minus the loss. Positive always helps.
+            alphas: By slot, its present alpha, which is what "on" means. When left out it is asked of `value`; when
+                that does not know either, `alpha_settings` stay empty.
+
+        Returns:
+            The matrix, its coalitions in the order in which binary numbers count. When `max_configurations` or
+            `timeout_seconds` cut the work short it is not `complete`: what was skipped is listed, nothing is filled in.
+
+        Raises:
+            AttributionError: The slots, the alphas or an answer of `value` are unusable; or `value` raised: then the
+                message names the coalition, and what it raised is the cause.
+        """
+        slots = _checked_slots(slot_ids, value)
+        _whole("epoch", epoch)
+        if metric not in ("accuracy", "loss"):
+            raise AttributionError('metric must be "accuracy" or "loss"', got=repr(metric))
+        reader = Reader(slots, metric, _checked_alphas(slots, value, alphas))
+        planned = plan(self.config, len(slots), np.random.default_rng((self.seed, epoch)))
+        started = time.monotonic()
+        known = self._evaluated(planned.coalitions[: self.config.max_configurations], value, reader)
+        seconds = time.monotonic() - started
+        solution = Solution(slots, metric, planned, {config: known[config] for config in sorted(known)})
+        marginal_basis, marginals = solution.marginals()
+        interactions = solution.interactions()
+        return CounterfactualMatrix(
+            epoch=epoch,
+            configs=tuple(outcome.result for outcome in solution.known.values()),
+            marginal_contributions=marginals,
+            marginal_basis=marginal_basis,
+            interaction_effects=interactions,
+            interaction_basis="empty_corner" if interactions else "none",
+            shapley_values=solution.shapley_values(),
+            slot_ids=slots,
+            strategy=planned.strategy,
+            metric=metric,
+            complete=len(known) == len(planned.coalitions),
+            skipped=tuple(config for config in planned.coalitions if config not in known),
+            stop_reason=self._stop_reason(len(known), planned),
+            n_examples=None if solution.correct is None else solution.correct.shape[1],
+            seconds=seconds,
+        )
+
+    def _evaluated(
+        self, configs: Sequence[Coalition], value: ValueFunction | BatchValue, reader: Reader
+    ) -> dict[Coalition, Outcome]:
+        known: dict[Coalition, Outcome] = {}
+        n_examples = None
+        for config, answer in _answers(configs, value, reader, self.config.timeout_seconds):
+            outcome = reader.outcome(config, answer)
+            known[config] = outcome
+            if outcome.correct is None:
+                continue
+            if n_examples is None:
+                n_examples = len(outcome.correct)
+            if len(outcome.correct) != n_examples:
+                raise AttributionError(
+                    "every coalition must have its `correct` bits for the same validation examples",
+                    got=f"{n_examples}, and {len(outcome.correct)} for {reader.name(config)}",
+                    do="Evaluate the same batches in the same order for all coalitions.",
+                )
+        return known
+
+    def _stop_reason(self, evaluated: int, planned: Plan) -> str:
+        if evaluated == len(planned.coalitions):
+            return ""
+        if evaluated == self.config.max_configurations:
+            return f"max_configurations={evaluated} reached"
+        return f"timeout_seconds={self.config.timeout_seconds} reached"
+
+
+def _answers(
+    configs: Sequence[Coalition], value: ValueFunction | BatchValue, reader: Reader, timeout: float | None
+) -> Iterator[tuple[Coalition, object]]:
+    """What `value` says of each coalition, until the time is over."""
+    if isinstance(value, BatchValue):
+        ask: Callable[[Sequence[Coalition]], Sequence[object]] = value.evaluate_all
+        at_once = timeout is None
+    else:
+        ask, at_once = (lambda asked: [value(config) for config in asked]), False
+    started = time.monotonic()
+    for asked in [configs] if at_once else [[config] for config in configs]:
+        if timeout is not None and time.monotonic() - started >= timeout:
+            return
+        subject = reader.name(asked[0]) if len(asked) == 1 else f"{len(asked)} coalitions of ({', '.join(reader.slot_ids)})"
+        try:
+            answers = ask(asked)
+        except AttributionError:
+            raise
+        except Exception as error:
+            raise AttributionError(
+                f"the value function failed for {subject}",
+                got=f"{type(error).__name__}: {error}",
+                do="What it raised is the cause of this error.",
+            ) from error
+        if len(answers) != len(asked):
+            raise AttributionError(f"evaluate_all must return an evaluation for each of {subject}", got=str(len(answers)))
+        yield from zip(asked, answers, strict=True)
+
+
+def _checked_slots(slot_ids: Sequence[str], value: object) -> tuple[str, ...]:
+    if isinstance(slot_ids, str) or not all(isinstance(slot, str) for slot in slot_ids):
+        raise AttributionError("slot_ids must be a sequence of names", got=repr(slot_ids))
+    slots = tuple(slot_ids)
+    if not slots:
+        raise AttributionError("a coalition game needs at least one slot", got="none", do="Attribute once a slot is there.")
+    twice = sorted({slot for slot in slots if slots.count(slot) > 1})
+    if twice:
+        raise AttributionError("every slot may be named once", got=f"{twice[0]!r} twice")
+    if isinstance(value, SlotAware) and tuple(value.slot_ids) != slots:
+        raise AttributionError(
+            "slot_ids must be those of the value function, in its order",
+            got=f"{slots} and {tuple(value.slot_ids)}",
+            do="Pass value.slot_ids.",
+        )
+    return slots
+
+
+def _checked_alphas(slots: tuple[str, ...], value: object, alphas: Mapping[str, float] | None) -> Mapping[str, float]:
+    if alphas is None:
+        return value.alphas if isinstance(value, SlotAware) else {}
+    if set(alphas) != set(slots):
+        raise AttributionError("alphas must name every slot and no other", got=f"{sorted(alphas)} for the slots {sorted(slots)}")
+    return alphas
+
+
+def _whole(name: str, number: int) -> int:
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        raise AttributionError(f"{name} must be a whole number of at least 0", got=repr(number))
+    return number

@@ -1,0 +1,58 @@
+"""Shapley values from antithetic pairs of permutations.
+
+A permutation says in which order the slots are switched on; a slot's gain, averaged over random permutations, is an
+unbiased estimate of its Shapley value. Each permutation goes together with its reverse, and the mean of the two is
+one observation: an antithetic pair is exact for games with at most pairwise interactions, so what pairs differ by
+is interaction of third and higher order only.
+Sources: Castro, Gomez and Tejada (2009), Polynomial calculation of the Shapley value based on sampling; Mitchell,
+Cooper, Frank and Holmes (2022), Sampling permutations for Shapley value estimation.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from karn_wandb.attribution.games import FloatArray, IntArray
+from karn_wandb.attribution.values import BoolArray
+
+
+def antithetic_permutations(n: int, pairs: int, rng: np.random.Generator) -> IntArray:
+    """Random permutations of n slots, shape [pairs, 2, n], the second of each pair the reverse of the first."""
+    forward = rng.permuted(np.tile(np.arange(n), (pairs, 1)), axis=1)
+    return np.stack([forward, forward[:, ::-1]], axis=1)
+
+
+def coalitions_along(orders: IntArray) -> BoolArray:
+    """The coalitions passed while switching on slot after slot, shape [pairs, 2, n + 1, n], from all off to all on."""
+    position = np.argsort(orders, axis=-1)
+    along: BoolArray = position[..., None, :] < np.arange(orders.shape[-1] + 1)[:, None]
+    return along
+
+
+def pair_estimates(values: FloatArray, orders: IntArray) -> FloatArray:
+    """Each pair's estimate of each slot's Shapley value, shape [pairs, n].
+
+    Args:
+        values: The game along the permutations, shape [pairs, 2, n + 1].
+        orders: The permutations, shape [pairs, 2, n].
+    """
+    gains = np.diff(values, axis=-1)
+    estimates: FloatArray = np.take_along_axis(gains, np.argsort(orders, axis=-1), axis=-1).mean(axis=1)
+    return estimates
+
+
+def estimate_weights(rows: IntArray, orders: IntArray, coalitions: int) -> FloatArray:
+    """How much each coalition's value counts in the mean of all pairs' estimates, shape [n, coalitions].
+
+    The estimate is linear in the game; these weights apply it to the games of single examples.
+
+    Args:
+        rows: Number of the coalition at each place along the permutations, shape [pairs, 2, n + 1].
+        orders: The permutations, shape [pairs, 2, n].
+        coalitions: How many are numbered.
+    """
+    weights = np.zeros((orders.shape[-1], coalitions))
+    share = 1 / (2 * len(orders))
+    np.add.at(weights, (orders, rows[..., 1:]), share)
+    np.add.at(weights, (orders, rows[..., :-1]), -share)
+    return weights

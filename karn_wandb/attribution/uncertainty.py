@@ -1,0 +1,92 @@
+"""How sure a Shapley value is: error from sampling coalitions, and from the finite validation set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from karn_wandb.attribution.games import FloatArray
+from karn_wandb.attribution.values import BoolArray
+from karn_wandb.records import ShapleyEstimate
+
+Algorithm = Literal["exact", "permutation_antithetic"]
+
+_CHUNK = 2**22
+"""Numbers held at once while solving per-example games: 32 MiB of floats."""
+
+
+def evaluation_errors(solve: Callable[[FloatArray], FloatArray], correct: BoolArray) -> FloatArray | None:
+    """Standard errors that the finite validation set causes, percentage points, shape [n]; None for one example.
+
+    The Shapley value is linear in the game and accuracy is a mean over examples, so every example has Shapley values
+    of its own; their mean is the Shapley value and their standard deviation over sqrt(N) its standard error. For one
+    slot this is McNemar's comparison of paired proportions.
+
+    Args:
+        solve: From game values, shape [coalitions, N], to Shapley values, shape [n, N]; linear.
+        correct: Whether each example is classified correctly under each coalition, shape [coalitions, N].
+    """
+    coalitions, examples = correct.shape
+    if examples < 2:
+        return None
+    step = max(1, _CHUNK // coalitions)
+    parts = [solve(100 * correct[:, start : start + step].astype(np.float64)) for start in range(0, examples, step)]
+    errors: FloatArray = np.concatenate(parts, axis=1).std(axis=1, ddof=1) / math.sqrt(examples)
+    return errors
+
+
+def estimate(
+    mean: float, *, sampling: float | None, evaluation: float | None, n_samples: int, algorithm: Algorithm
+) -> ShapleyEstimate:
+    """A Shapley value with the standard error and 95 % interval that its two errors give it.
+
+    The errors are independent and add in quadrature. An exact value has no sampling error, so what is left is that of
+    the validation set, known or not; a sampled one whose sampling error is unknown has no standard error at all.
+
+    Args:
+        mean: The value.
+        sampling: Standard error from sampling coalitions, 0 when exact, None when one pair says nothing of it.
+        evaluation: Standard error from the validation set, None when not measured.
+        n_samples: Permutations sampled, or coalitions evaluated when exact.
+        algorithm: How the value was computed.
+    """
+    exact = algorithm == "exact"
+    unknown = sampling is None or (exact and evaluation is None)
+    std = None if unknown else math.hypot(sampling or 0.0, evaluation or 0.0)
+    found = ShapleyEstimate(
+        mean=mean,
+        std=std,
+        n_samples=n_samples,
+        algorithm=algorithm,
+        exact=exact,
+        sampling_std=sampling,
+        evaluation_std=evaluation,
+    )
+    if std is None:
+        return found
+    margin = float(stdtrit(degrees_of_freedom(found), 0.975)) * std
+    return replace(found, ci_low=mean - margin, ci_high=mean + margin)
+
+
+def degrees_of_freedom(found: ShapleyEstimate) -> float:
+    """Of Student's t: pairs - 1 for sampling error alone, infinite (normal) for evaluation error alone.
+
+    Between them by Satterthwaite (1946), An approximate distribution of estimates of variance components, the
+    evaluation error counting as known.
+    """
+    sampled_share = (found.sampling_std / found.std) ** 4 if found.std and found.sampling_std else 0.0
+    return (found.n_samples / 2 - 1) / sampled_share if sampled_share else math.inf
+
+
+def p_positive(found: ShapleyEstimate) -> float:
+    """One-sided p of "the Shapley value is not positive"; 1 when there is no standard error to say so."""
+    if found.std is None:
+        return 1.0
+    if found.std == 0:
+        return float(found.mean <= 0)
+    return float(stdtr(degrees_of_freedom(found), -found.mean / found.std))
