@@ -32,6 +32,9 @@ class MorphogeneticAnalytics:
         self.baseline: HostBaseline | None = None
         self.latest: EpochSnapshot | None = None
         self.matrix: CounterfactualMatrix | None = None
+        self.epochs = 0
+        self.best_accuracy: float | None = None
+        self.reward_total: float | None = None
         self._accuracies: deque[tuple[int, float]] = deque(maxlen=max_epochs)
         self._matrices: deque[CounterfactualMatrix] = deque(maxlen=max_epochs)
         self._actions: Counter[str] = Counter()
@@ -42,16 +45,24 @@ class MorphogeneticAnalytics:
             case HostBaseline():
                 self.baseline = record
             case EpochSnapshot():
-                self.latest = record
-                if record.host.val_accuracy is not None:
-                    self._accuracies.append((record.epoch, record.host.val_accuracy))
+                self._observe_epoch(record)
             case CounterfactualMatrix():
                 self.matrix = record
                 self._matrices.append(record)
             case PolicySnapshot():
                 self._actions[record.action.op] += 1
+                if record.reward_total is not None:
+                    self.reward_total = (self.reward_total or 0.0) + record.reward_total
             case _:
                 pass
+
+    def _observe_epoch(self, snapshot: EpochSnapshot) -> None:
+        self.latest = snapshot
+        self.epochs += snapshot.epoch > 0
+        accuracy = snapshot.host.val_accuracy
+        if accuracy is not None:
+            self._accuracies.append((snapshot.epoch, accuracy))
+            self.best_accuracy = accuracy if self.best_accuracy is None else max(self.best_accuracy, accuracy)
 
     @property
     def current_accuracy(self) -> float | None:

@@ -89,7 +89,9 @@ def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor | None:
     dense = [g.coalesce().values() if g.is_sparse else g for g in grads]
     if not dense:
         return None
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm([g.detach() for g in dense])))  # noqa: SLF001 -- what clip_grad_norm_ itself uses
+    norms = torch._foreach_norm([g.detach() for g in dense])  # noqa: SLF001 -- what clip_grad_norm_ uses itself
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
+    return norm
 
 
 class AttachedModel:

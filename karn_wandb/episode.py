@@ -1,0 +1,298 @@
+"""The `log_*` methods of one episode: records, or their fields as keywords, into the collector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from karn_wandb.analysis import episode_outcome
+from karn_wandb.errors import RecordError, UsageError
+from karn_wandb.pipeline import KarnCollector
+from karn_wandb.records import (
+    BatchMetrics,
+    CounterfactualMatrix,
+    DenseTrace,
+    EpisodeContext,
+    EpisodeOutcome,
+    EpochSnapshot,
+    GateEvaluationTrace,
+    HostBaseline,
+    HostSnapshot,
+    PolicySnapshot,
+    PPOUpdate,
+    Record,
+    SeedStage,
+    StageTransition,
+    TelemetryEvent,
+    TelemetryEventType,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from karn_wandb.capture import SlotLike
+    from karn_wandb.instrument import Instrument
+
+R = TypeVar("R", bound=Record)
+
+STAGE_EVENTS = {
+    SeedStage.GERMINATED: TelemetryEventType.SEED_GERMINATED,
+    SeedStage.FOSSILIZED: TelemetryEventType.SEED_FOSSILIZED,
+    SeedStage.PRUNED: TelemetryEventType.SEED_PRUNED,
+}
+
+
+class EpisodeLog:
+    """Logs one episode: one host trained from start to end.
+
+    Every `log_*` method takes the record, or its fields as keywords, and returns the record that was kept.
+
+    Args:
+        collector: Where everything goes.
+        env_id: Environment of the episode.
+        episode_idx: Index of the episode in that environment.
+        scoped: Whether W&B keys start with env/<env_id>/.
+    """
+
+    def __init__(self, collector: KarnCollector, env_id: int = 0, episode_idx: int = 0, *, scoped: bool = False) -> None:
+        self.collector = collector
+        self.env_id = env_id
+        self.episode_idx = episode_idx
+        self._scoped = scoped
+        self._state = collector.episode(env_id, episode_idx)
+        self._instrument: Instrument | None = None
+        self._batch_idx = 0
+        self._outcome: EpisodeOutcome | None = None
+
+    @property
+    def current_epoch(self) -> int:
+        """The epoch in training: one after the last that was logged, from 1."""
+        return max(self._state.last_epoch, 0) + 1
+
+    def log_context(self, context: EpisodeContext) -> EpisodeContext:
+        """Say what is trained; a later context completes an earlier one."""
+        return self._keep(TelemetryEventType.EPISODE_STARTED, context)
+
+    def log_baseline(self, baseline: HostBaseline | None = None, /, **values: Any) -> HostBaseline:
+        """Say how the host does alone: at epoch 0, and at the end of a paired host-only run."""
+        return self._keep(TelemetryEventType.BASELINE_RECORDED, _record(HostBaseline, baseline, values))
+
+    def log_batch(
+        self,
+        metrics: BatchMetrics | None = None,
+        /,
+        *,
+        loss: float | Tensor | None = None,
+        accuracy: float | Tensor | None = None,
+        epoch: int | None = None,
+        batch_idx: int | None = None,
+        host_grad_norm: float | Tensor | None = None,
+        seed_grad_norms: Mapping[str, float | Tensor] | None = None,
+        isolation_leakage: float | Tensor | None = None,
+    ) -> None:
+        """Log a training batch.
+
+        Tensors stay on their device and become numbers together with those of other batches, at the latest when the
+        epoch is logged; a bad value is then reported with its epoch and batch.
+
+        Args:
+            metrics: The finished record, instead of keywords.
+            loss: Training loss.
+            accuracy: Training accuracy, percent.
+            epoch: Epoch, the one in training when None.
+            batch_idx: Index in the epoch, counted when None.
+            host_grad_norm: L2 norm of the host's gradients; measured when a model is attached.
+            seed_grad_norms: The same for each slot's seed module.
+            isolation_leakage: L2 norm of the gradient that crossed an isolation barrier.
+        """
+        if metrics is not None:
+            self._flush_batches()
+            self._keep(TelemetryEventType.BATCH_COMPLETED, metrics)
+            return
+        if loss is None:
+            raise UsageError("log_batch needs a loss", got="None", do="Pass loss=, or a BatchMetrics.")
+        values = {
+            "loss": loss,
+            "accuracy": accuracy,
+            "host_grad_norm": host_grad_norm,
+            "isolation_leakage": isolation_leakage,
+        }
+        index = self._batch_idx if batch_idx is None else batch_idx
+        self._batch_idx = index + 1
+        self._measured().add_batch(epoch or self.current_epoch, index, values, seed_grad_norms or {})
+
+    def log_epoch(self, snapshot: EpochSnapshot | None = None, /, **values: Any) -> EpochSnapshot:
+        """Log the end of an epoch; returns when it is on disk.
+
+        Args:
+            snapshot: The finished record, kept as it is.
+            **values: Fields of `HostSnapshot` (train_loss, val_accuracy, ...), and `slots`, `policy` and `epoch` of
+                `EpochSnapshot`. What is not given is filled in: the epoch is counted, losses and gradient norms are
+                means over the batches, parameters and slots come from the attached model.
+        """
+        self._flush_batches()
+        if snapshot is None:
+            snapshot = self._snapshot(values)
+        elif values:
+            raise UsageError("log_epoch takes a snapshot or keywords, not both", got=", ".join(values), do="Drop one.")
+        self._batch_idx = 0
+        if self._instrument is not None:
+            self._instrument.start_epoch()
+        return self._keep(TelemetryEventType.EPOCH_COMPLETED, snapshot)
+
+    def log_decision(self, decision: PolicySnapshot | None = None, /, **values: Any) -> PolicySnapshot:
+        """Log a decision of the policy; keywords are the fields of `PolicySnapshot`."""
+        return self._keep(TelemetryEventType.DECISION_MADE, _record(PolicySnapshot, decision, values))
+
+    def log_ppo_update(self, update: PPOUpdate | None = None, /, **values: Any) -> PPOUpdate:
+        """Log a PPO update; keywords are the fields of `PPOUpdate`."""
+        return self._keep(TelemetryEventType.PPO_UPDATE_COMPLETED, _record(PPOUpdate, update, values))
+
+    def log_counterfactual(self, matrix: CounterfactualMatrix) -> CounterfactualMatrix:
+        """Log a counterfactual matrix."""
+        return self._keep(TelemetryEventType.COUNTERFACTUAL_MATRIX_COMPUTED, matrix)
+
+    def log_trace(self, trace: DenseTrace | None = None, /, **values: Any) -> DenseTrace:
+        """Log a dense trace; keywords are the fields of `DenseTrace`."""
+        return self._keep(TelemetryEventType.DENSE_TRACE_RECORDED, _record(DenseTrace, trace, values))
+
+    def log_stage(
+        self, slot_id: str | StageTransition, from_stage: Any = None, to_stage: Any = None, /, **values: Any
+    ) -> StageTransition:
+        """Log a seed module's change of stage, which must be a legal one.
+
+        Args:
+            slot_id: The slot, or the finished record.
+            from_stage: A `SeedStage` or its name.
+            to_stage: A `SeedStage` or its name.
+            **values: Other fields of `StageTransition`; the epoch is the last one logged unless given.
+
+        Raises:
+            TransitionError: The change is not legal.
+        """
+        change = slot_id
+        if not isinstance(change, StageTransition):
+            values.setdefault("epoch", self.current_epoch - 1)
+            names = {"slot_id": slot_id, "from_stage": from_stage, "to_stage": to_stage}
+            change = _record(StageTransition, None, names | values)
+        return self._keep(STAGE_EVENTS.get(change.to_stage, TelemetryEventType.SEED_STAGE_CHANGED), change)
+
+    def log_gate(self, gate: GateEvaluationTrace | None = None, /, **values: Any) -> GateEvaluationTrace:
+        """Log a check of a gate; keywords are the fields of `GateEvaluationTrace`."""
+        if gate is None:
+            values.setdefault("epoch", self.current_epoch - 1)
+        return self._keep(TelemetryEventType.SEED_GATE_EVALUATED, _record(GateEvaluationTrace, gate, values))
+
+    def emit(self, event: TelemetryEvent) -> TelemetryEvent:
+        """Log any event as one of this episode."""
+        self._flush_batches()
+        return self._emit(event.event_type, event)
+
+    def attach(
+        self,
+        model: nn.Module,
+        *,
+        slots: Mapping[str, SlotLike] | None = None,
+        val_loader: Any = None,
+    ) -> None:
+        """Let the model itself say its parameters, stages, alphas and gradient norms.
+
+        Args:
+            model: The network; a model without slots is a host alone.
+            slots: Its slots; its `seed_slots` when None.
+            val_loader: Batches (inputs, targets) on which coalitions of slots are evaluated at each epoch's end.
+        """
+        from karn_wandb.instrument import Instrument  # noqa: PLC0415 -- loads torch, which logging alone does not need
+
+        self.detach()
+        collector = self.collector
+        self._instrument = Instrument(self._emit_batch, collector.config, model, slots, val_loader)
+        self._state.lifecycle.declare(self._instrument.slot_ids)
+        context = self._state.store.context
+        if context is not None:
+            completed = self._instrument.complete(context)
+            if completed != context:
+                self.log_context(completed)
+
+    def detach(self) -> None:
+        """Forget the attached model."""
+        self._flush_batches()
+        self._instrument = None
+
+    def conclude(self, *, state: Literal["finished", "failed"] = "finished", reason: str = "") -> EpisodeOutcome:
+        """Log how the episode ended; once, later calls return the same outcome."""
+        if self._outcome is None:
+            self._flush_batches()
+            outcome = episode_outcome(
+                self._state.analytics,
+                self._state.lifecycle,
+                state=state,
+                reason=reason,
+                dropped_records=self.collector.dropped_records,
+            )
+            self._outcome = self._keep(TelemetryEventType.EPISODE_OUTCOME, outcome)
+        return self._outcome
+
+    def _snapshot(self, values: dict[str, Any]) -> EpochSnapshot:
+        epoch = values.pop("epoch", self.current_epoch)
+        slots, policy = values.pop("slots", None), values.pop("policy", None)
+        if self._instrument is not None:
+            values = self._instrument.measure() | values
+            accuracy = values.get("val_accuracy")
+            matrix = self._instrument.evaluate(epoch)
+            if matrix is not None:
+                self.log_counterfactual(matrix)
+            if slots is None:
+                found = self._instrument.slot_snapshots()
+                slots = {name: self._state.slots.complete(slot, epoch, accuracy) for name, slot in found.items()}
+        values = {name: value.item() if hasattr(value, "item") else value for name, value in values.items()}
+        host = _record(HostSnapshot, None, {"epoch": epoch, **values})
+        return EpochSnapshot(epoch=epoch, host=host, slots=slots or {}, policy=policy)
+
+    def _measured(self) -> Instrument:
+        if self._instrument is None:
+            from karn_wandb.instrument import Instrument  # noqa: PLC0415 -- loads torch, which logging alone does not need
+
+            self._instrument = Instrument(self._emit_batch, self.collector.config)
+        return self._instrument
+
+    def _flush_batches(self) -> None:
+        if self._instrument is not None:
+            self._instrument.flush()
+
+    def _emit_batch(self, batch: BatchMetrics) -> None:
+        self._emit(TelemetryEventType.BATCH_COMPLETED, batch)
+
+    def _keep(self, event_type: TelemetryEventType, record: R) -> R:
+        self._flush_batches()
+        self._emit(event_type, record)
+        return record
+
+    def _emit(self, event_type: TelemetryEventType, data: Record) -> TelemetryEvent:
+        if self._outcome is not None:
+            raise UsageError("nothing can be logged after the episode ended", got=event_type.name, do="Conclude it last.")
+        if isinstance(data, TelemetryEvent):
+            event = data
+        else:
+            slot_id, seed_id = getattr(data, "slot_id", ""), getattr(data, "seed_id", "")
+            event = TelemetryEvent(event_type=event_type, data=data, slot_id=slot_id, seed_id=seed_id or "")
+        return self.collector.emit(replace(event, env_id=self.env_id, episode_idx=self.episode_idx, scoped=self._scoped))
+
+
+def _record(cls: type[R], given: R | None, values: dict[str, Any]) -> R:
+    """The record that was given, or one made of keywords; a wrong keyword names those there are."""
+    if given is not None:
+        if values:
+            raise UsageError(f"pass a {cls.__name__} or keywords, not both", got=", ".join(values), do="Drop one.")
+        if not isinstance(given, cls):
+            raise RecordError(f"expected a {cls.__name__}", got=type(given).__name__, do="Pass the record or its fields.")
+        return given
+    names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
+    unknown = [name for name in values if name not in names]
+    if unknown:
+        raise RecordError(f"{cls.__name__} has no field {unknown[0]!r}", do=f"Its fields are {', '.join(names)}.")
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise RecordError(f"{cls.__name__} is incomplete", got=str(error), do="Pass the missing fields.") from None

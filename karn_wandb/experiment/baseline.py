@@ -1,0 +1,55 @@
+"""The paired host-only run of a grown one: found among earlier runs by its random seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from karn_wandb.experiment.experiment import load_experiment
+
+from karn_wandb.errors import SourceError
+from karn_wandb.records import EpochSnapshot, HostBaseline
+
+
+def paired_baseline(source: str | Path, base_seed: int) -> HostBaseline:
+    """How the host alone did with the same random seed.
+
+    Args:
+        source: Anything `load_experiment` takes.
+        base_seed: Master random seed of the run to be compared.
+
+    Returns:
+        Final values and trajectory of the newest finished run that has that seed and never held a seed module.
+
+    Raises:
+        SourceError: There is no such run; the message says which seeds there are.
+    """
+    experiment = load_experiment(source)
+    host_only = experiment.epochs.groupby("run_id")["total_seed_params"].max().fillna(0) == 0
+    episodes = experiment.episodes
+    candidates = episodes[episodes["run_id"].map(host_only).eq(True) & (episodes["state"] == "finished")]  # noqa: FBT003 -- a comparison
+    paired = candidates[candidates["base_seed"] == base_seed]
+    if paired.empty:
+        seeds = ", ".join(map(str, sorted(candidates["base_seed"].dropna().astype(int)))) or "none"
+        raise SourceError(
+            f"{source} holds no finished host-only run with base_seed {base_seed}",
+            got=f"host-only runs with the seeds {seeds}",
+            do="Train the host alone with the same base_seed first, or leave baseline= out.",
+        )
+    run_id = str(paired.sort_values("started")["run_id"].iloc[-1])
+    snapshots = [r for r in experiment.records(run_id) if isinstance(r, EpochSnapshot)]
+    return baseline_of(run_id, snapshots)
+
+
+def baseline_of(run_id: str, snapshots: list[EpochSnapshot]) -> HostBaseline:
+    """The baseline that a host-only run's epochs make."""
+    first, last = snapshots[0].host, snapshots[-1].host
+    trajectory = {s.epoch: s.host.val_accuracy for s in snapshots if s.host.val_accuracy is not None}
+    return HostBaseline(
+        initial_loss=float("nan") if first.val_loss is None else first.val_loss,
+        initial_accuracy=first.val_accuracy,
+        final_host_only_loss=last.val_loss,
+        final_host_only_accuracy=last.val_accuracy,
+        host_only_trajectory=trajectory,
+        source_run_id=run_id,
+        host_params=last.host_params,
+    )

@@ -1,0 +1,270 @@
+"""`init` and `Run`: an ordinary W&B run with the instrument around it."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import sys
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from karn_wandb._version import __version__
+from karn_wandb.active import activate
+from karn_wandb.episode import EpisodeLog
+from karn_wandb.errors import ClaimsError, KarnError, KarnWarning, UsageError
+from karn_wandb.pipeline import LOG_NAME, KarnCollector, RecordLog, Sink
+from karn_wandb.records import EpisodeContext, EpisodeOutcome, KarnConfig, RunInfo, TelemetryEventType
+from karn_wandb.schema.config import OWN_KEYS, config_of, episode_config, overlay, user_config, with_config
+
+if TYPE_CHECKING:
+    import wandb
+
+    from karn_wandb.analysis import MorphogeneticAnalytics
+
+
+def init(
+    project: str | None = None,
+    *,
+    episode: EpisodeContext | None = None,
+    karn: KarnConfig | None = None,
+    baseline: str | Path | None = None,
+    claims: str | Path | None = None,
+    sinks: Iterable[Sink] = (),
+    **wandb_options: Any,
+) -> Run:
+    """Start a W&B run with the instrument around it.
+
+    Several runs in one process are kept apart: unless you pass `reinit`, each call makes a run of its own and the
+    global `wandb.run` is left alone. When the W&B server cannot be reached the run goes on offline, with a warning.
+
+    Args:
+        project: W&B project.
+        episode: What is trained; when None it is captured from the process and completed by what is logged.
+        karn: Settings of the instrument.
+        baseline: Folder, record log or W&B file with the paired host-only run (same base_seed) to compare with.
+        claims: File of declared hypotheses; its hash goes into the run's config.
+        sinks: Further places where events go, such as `sinks.ConsoleOutput()`.
+        **wandb_options: Every other keyword of `wandb.init`: entity, name, group, tags, mode, dir, config, settings ...
+
+    Returns:
+        The run, also a context manager that finishes it.
+
+    Raises:
+        KarnError: An argument cannot be used.
+        wandb.errors.Error: W&B refuses the run for another reason than being unreachable.
+    """
+    karn = karn or KarnConfig()
+    own = config_of(karn, _hash(claims))
+    user = _as_mapping(wandb_options.pop("config", None))
+    taken = sorted(set(user) & set(OWN_KEYS))
+    if taken:
+        raise UsageError(
+            f"config may not use the key {taken[0]!r}", do="It is where this package keeps its own settings: rename it."
+        )
+    given = episode_config(episode) if episode else {}
+    wandb_run = _start(project, {**user, **own, **given}, wandb_options, strict=karn.strict)
+    try:
+        return _assemble(wandb_run, user, karn, episode, baseline, tuple(sinks))
+    except KarnError:
+        wandb_run.finish(exit_code=1)
+        raise
+
+
+def _start(project: str | None, config: dict[str, Any], options: dict[str, Any], *, strict: bool) -> wandb.Run:
+    import wandb  # noqa: PLC0415 -- takes seconds
+
+    options.setdefault("reinit", "create_new")
+    try:
+        return wandb.init(project=project, config=config, **options)
+    except wandb.errors.CommError as error:
+        if strict:
+            raise
+        warnings.warn(
+            f"W&B cannot be reached: {error}. The run goes on offline; `wandb sync` sends it later.", KarnWarning, stacklevel=3
+        )
+        return wandb.init(project=project, config=config, **{**options, "mode": "offline"})
+
+
+def _assemble(
+    wandb_run: wandb.Run,
+    user: dict[str, Any],
+    karn: KarnConfig,
+    episode: EpisodeContext | None,
+    baseline: str | Path | None,
+    sinks: tuple[Sink, ...],
+) -> Run:
+    final = dict(wandb_run.config)
+    karn = KarnConfig.from_plain(overlay(karn.to_plain(), final.get("karn", {})))
+    config = overlay(user, user_config(final))
+    context = _context(episode, final, config)
+    writes = not wandb_run.disabled
+    log = RecordLog(Path(wandb_run.dir).parent / LOG_NAME if writes else None)
+    collector = KarnCollector(karn, log, sinks if writes else ())
+    if writes:
+        from karn_wandb.sinks import LogGate, WandbSink  # noqa: PLC0415 -- loads wandb
+
+        gate = LogGate(wandb_run)
+        wandb_run.config.update(episode_config(context), allow_val_change=True)  # type: ignore[no-untyped-call]
+        collector.follow(WandbSink(wandb_run, gate, log.events, log.path))
+    run = Run(wandb_run, activate(collector))
+    run.log_info(_info(wandb_run, config))
+    run.log_context(context)
+    if baseline is not None:
+        from karn_wandb.experiment.baseline import paired_baseline  # noqa: PLC0415 -- loads pandas
+
+        run.log_baseline(paired_baseline(baseline, context.base_seed))
+    return run
+
+
+class Run(EpisodeLog):
+    """A W&B run and the instrument around it; made by `init`.
+
+    Logs the episode (0, 0) itself; `episode` gives the same methods for others. Use it as a context manager, or call
+    `finish`.
+    """
+
+    def __init__(self, wandb_run: wandb.Run, collector: KarnCollector) -> None:
+        super().__init__(collector)
+        self.wandb = wandb_run
+        self._episodes: dict[tuple[int, int], EpisodeLog] = {}
+        self._finished: EpisodeOutcome | None = None
+        atexit.register(self._abandon)
+
+    @property
+    def id(self) -> str:
+        """W&B's run id."""
+        return str(self.wandb.id)
+
+    @property
+    def url(self) -> str | None:
+        """Where the run is in the W&B UI; None offline."""
+        return self.wandb.url
+
+    @property
+    def config(self) -> Any:
+        """W&B's config of the run."""
+        return self.wandb.config
+
+    @property
+    def summary(self) -> Any:
+        """W&B's summary of the run."""
+        return self.wandb.summary
+
+    @property
+    def analytics(self) -> MorphogeneticAnalytics:
+        """Live readings of the episode (0, 0)."""
+        return self._state.analytics
+
+    @property
+    def records_path(self) -> Path | None:
+        """The record log; None with mode="disabled"."""
+        return self.collector.log.path
+
+    def log_artifact(self, *arguments: Any, **keywords: Any) -> Any:
+        """W&B's `log_artifact`, as it is."""
+        return self.wandb.log_artifact(*arguments, **keywords)
+
+    def log_info(self, info: RunInfo) -> RunInfo:
+        """Say what the run is called and how it was configured; `init` does it."""
+        return self._keep(TelemetryEventType.TRAINING_STARTED, info)
+
+    def episode(self, env_id: int = 0, episode_idx: int = 0, context: EpisodeContext | None = None) -> EpisodeLog:
+        """The same `log_*` methods for one of several episodes; its W&B keys start with env/<env_id>/.
+
+        Args:
+            env_id: Environment.
+            episode_idx: Index of the episode in it, from 0.
+            context: What is trained in it.
+        """
+        key = (env_id, episode_idx)
+        if key not in self._episodes:
+            self._episodes[key] = EpisodeLog(self.collector, env_id, episode_idx, scoped=True)
+        if context is not None:
+            self._episodes[key].log_context(context)
+        return self._episodes[key]
+
+    def finish(self, exit_code: int | None = None, *, reason: str = "") -> EpisodeOutcome:
+        """End all episodes, let every sink catch up, and finish the W&B run. Later calls return the same outcome.
+
+        Args:
+            exit_code: Not 0 marks the run as failed.
+            reason: Why it failed.
+        """
+        if self._finished is None:
+            state: Any = "failed" if exit_code else "finished"
+            for episode in self._episodes.values():
+                episode.conclude(state=state, reason=reason)
+            self._finished = self.conclude(state=state, reason=reason)
+            self._close()
+            self.wandb.finish(exit_code=exit_code)
+        return self._finished
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.finish(exit_code=1 if error is not None else 0, reason=f"{kind.__name__}: {error}" if kind else "")
+
+    def _close(self) -> None:
+        atexit.unregister(self._abandon)
+        if not self.collector.close():
+            kept = f"everything is kept in {self.records_path}" if self.records_path else "there is no record log"
+            warnings.warn(f"not all sinks took all records; {kept}.", KarnWarning, stacklevel=3)
+        if self.collector.dropped_records:
+            print(f"karn_wandb: {self.collector.dropped_records} records were dropped", file=sys.stderr)  # noqa: T201 -- loud by design
+
+    def _abandon(self) -> None:
+        """The process ends without `finish`: keep what there is, claim no outcome."""
+        self._flush_batches()
+        self._close()
+
+
+def _context(episode: EpisodeContext | None, final: Mapping[str, Any], config: Mapping[str, Any]) -> EpisodeContext:
+    if episode is not None:
+        read_back = EpisodeContext.from_plain(overlay(episode.to_plain(), final.get("episode", {})))
+        return with_config(read_back, config)
+    from karn_wandb.capture import capture_episode  # noqa: PLC0415 -- loads torch
+
+    seed = config.get("base_seed", config.get("seed"))
+    return capture_episode(base_seed=seed if isinstance(seed, int) else None, hyperparameters=config)
+
+
+def _info(wandb_run: wandb.Run, config: dict[str, Any]) -> RunInfo:
+    import wandb  # noqa: PLC0415 -- takes seconds
+
+    return RunInfo(
+        run_id=wandb_run.id,
+        project=wandb_run.project or "",
+        name=wandb_run.name or "",
+        group=wandb_run.group or "",
+        job_type=wandb_run.job_type or "",
+        tags=wandb_run.tags or (),
+        config=config,
+        karn_version=__version__,
+        wandb_version=wandb.__version__,
+    )
+
+
+def _as_mapping(config: Any) -> dict[str, Any]:
+    """The user's config as a mapping; W&B also takes argparse namespaces, dataclasses and YAML paths."""
+    if config is None:
+        return {}
+    if isinstance(config, Mapping):
+        return dict(config)
+    from wandb.sdk.lib import config_util  # noqa: PLC0415 -- loads wandb
+
+    if isinstance(config, (str, Path)):
+        return dict(config_util.dict_from_config_file(str(config)) or {})
+    return dict(vars(config))
+
+
+def _hash(claims: str | Path | None) -> str:
+    if claims is None:
+        return ""
+    try:
+        return hashlib.sha256(Path(claims).read_bytes()).hexdigest()
+    except OSError as error:
+        raise ClaimsError(f"the claims file {claims} cannot be read", got=str(error), do="Check the path.") from None
