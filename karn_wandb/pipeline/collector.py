@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from karn_wandb.analysis import Lifecycle, MorphogeneticAnalytics, Sanity
+from karn_wandb.analysis import Lifecycle, MorphogeneticAnalytics, Sanity, SlotHistory
 from karn_wandb.errors import KarnWarning, RecordError, UsageError
 from karn_wandb.pipeline.delivery import Follower, Sink
 from karn_wandb.pipeline.log import RecordLog
@@ -38,9 +38,17 @@ class EpisodeState:
     store: TelemetryStore
     analytics: MorphogeneticAnalytics
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    slots: SlotHistory = field(default_factory=SlotHistory)
     sanity: Sanity = field(default_factory=Sanity)
     tick_offset: int = 0
     last_epoch: int = -1
+
+    def observe(self, record: Record) -> None:
+        """Bring everything that is kept of the episode up to date."""
+        self.store.add(record)
+        self.analytics.observe(record)
+        self.slots.observe(record)
+        self.sanity.observe(record)
 
 
 class KarnCollector:
@@ -146,9 +154,7 @@ class KarnCollector:
     def _keep(self, state: EpisodeState, event: TelemetryEvent) -> TelemetryEvent:
         stamped = replace(event, sequence=self.log.next_sequence, tick=self._tick(state, event))
         if isinstance(event.data, Record):
-            state.store.add(event.data)
-            state.analytics.observe(event.data)
-            state.sanity.observe(event.data)
+            state.observe(event.data)
         self.log.append(stamped)
         return stamped
 

@@ -33,3 +33,18 @@ def with_config(context: EpisodeContext, config: Mapping[str, Any]) -> EpisodeCo
     final = {name: config.get(name, value) for name, value in context.hyperparameters.items()}
     base_seed = config.get("base_seed", context.base_seed)
     return replace(context, hyperparameters=final, base_seed=base_seed if isinstance(base_seed, int) else context.base_seed)
+
+
+def overlay(plain: dict[str, Any], final: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values with those that W&B's config holds otherwise after init, such as a sweep's.
+
+    Values that compare equal are kept as they are: W&B turns 1.0 into 1 on the way.
+    """
+    merged = dict(plain)
+    for name, value in final.items():
+        mine = plain.get(name)
+        if isinstance(mine, dict) and isinstance(value, Mapping):
+            merged[name] = overlay(mine, value)
+        elif mine != value:
+            merged[name] = value
+    return merged
