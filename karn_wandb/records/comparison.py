@@ -139,6 +139,7 @@ class ExperimentAggregation(Record):
         pairs: Matched runs.
         unmatched: Runs that have no partner.
         excluded: Runs that were not analysed, and why.
+        values: The metric of each run of `run_ids`, in their order.
         input_hash: SHA-256 of the analysed values and options: the same input gives the same report.
         warnings: What a careful reader must know of how runs became values; the comparison has warnings of its own.
     """
@@ -156,5 +157,6 @@ class ExperimentAggregation(Record):
     pairs: tuple[Pair, ...] = ()
     unmatched: tuple[ExcludedRun, ...] = ()
     excluded: tuple[ExcludedRun, ...] = ()
+    values: tuple[float, ...] = ()
     input_hash: str = ""
     warnings: tuple[str, ...] = ()
