@@ -1,0 +1,33 @@
+"""How property-based tests run: the same examples every time, whatever the machine's speed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("karn", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("search", parent=settings.get_profile("karn"), derandomize=False, max_examples=2000)
+settings.load_profile("karn")
+
+
+@pytest.fixture(scope="session")
+def offline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for real offline runs of a session, with W&B told to keep to it and to be quiet."""
+    folder = tmp_path_factory.mktemp("wandb-offline")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "WANDB_MODE": "offline",
+            "WANDB_DIR": str(folder),
+            "WANDB_DATA_DIR": str(folder / "data"),
+            "WANDB_CACHE_DIR": str(folder / "cache"),
+            "WANDB_CONFIG_DIR": str(folder / "config"),
+            "WANDB_SILENT": "true",
+            "WANDB_CONSOLE": "off",
+            "WANDB_ERROR_REPORTING": "false",
+            "WANDB_X_DISABLE_STATS": "true",
+            "WANDB_X_DISABLE_META": "true",
+        }.items():
+            patch.setenv(name, value)
+        yield folder
