@@ -36,15 +36,19 @@ def with_config(context: EpisodeContext, config: Mapping[str, Any]) -> EpisodeCo
 
 
 def overlay(plain: dict[str, Any], final: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain values with those that W&B's config holds otherwise after init, such as a sweep's.
-
-    Values that compare equal are kept as they are: W&B turns 1.0 into 1 on the way.
-    """
+    """Plain values with those that W&B's config holds otherwise after init, such as a sweep's."""
     merged = dict(plain)
     for name, value in final.items():
         mine = plain.get(name)
         if isinstance(mine, dict) and isinstance(value, Mapping):
             merged[name] = overlay(mine, value)
-        elif mine != value:
+        elif not _same(mine, value):
             merged[name] = value
     return merged
+
+
+def _same(mine: Any, value: Any) -> bool:
+    """Whether W&B's value is ours on its way through a 64-bit float: 1.0 comes back as 1, 2**64 - 1 as 2**64."""
+    if isinstance(mine, int | float) and isinstance(value, int | float):
+        return float(mine) == float(value)
+    return bool(mine == value)
