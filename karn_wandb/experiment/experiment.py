@@ -1,0 +1,120 @@
+"""Many runs as one experiment: their frames, their records, what was wrong with them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from karn_wandb.errors import SourceError
+from karn_wandb.experiment import frames
+from karn_wandb.experiment.filters import select
+from karn_wandb.experiment.runs import RunData, Via
+from karn_wandb.experiment.sources import find_runs
+from karn_wandb.records import Record, TelemetryEvent
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Runs read back, and their frames, each made when first asked for.
+
+    Attributes:
+        runs: The runs, in the order they were found.
+        warnings: What a careful reader must know: damaged files, runs found twice, records dropped.
+        filters: What episodes were chosen by; empty for all.
+    """
+
+    runs: tuple[RunData, ...]
+    warnings: tuple[str, ...] = ()
+    filters: Mapping[str, Any] | None = None
+
+    @cached_property
+    def episodes(self) -> pd.DataFrame:
+        """A row per episode: run_id, env_id, episode_idx, state, base_seed, final_accuracy ..., `config.*`, `episode.*`."""
+        episodes = frames.episodes_frame(self.runs)
+        return episodes[select(episodes, self.filters)].reset_index(drop=True) if self.filters else episodes
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """A row per epoch: the host's measurements, `slot.<slot>.<field>` and `seed_grad_norms.<slot>`."""
+        return self._chosen(frames.epochs_frame)
+
+    @cached_property
+    def counterfactuals(self) -> pd.DataFrame:
+        """A row per evaluated coalition."""
+        return self._chosen(frames.counterfactuals_frame)
+
+    @cached_property
+    def shapley(self) -> pd.DataFrame:
+        """A row per slot of each evaluated matrix: its Shapley value with its uncertainty."""
+        return self._chosen(frames.shapley_frame)
+
+    def events(self, run_id: str, via: Via | None = None) -> tuple[TelemetryEvent, ...]:
+        """A run's events, in the order they were logged.
+
+        Args:
+            run_id: The run.
+            via: "log" reads its record log, "wandb" W&B's rows alone; None the log when it has one, else the rows.
+
+        Raises:
+            SourceError: There is no such run, or it has none of the kind asked for.
+        """
+        return self._run(run_id).events(via)
+
+    def records(self, run_id: str, via: Via | None = None) -> tuple[Record, ...]:
+        """A run's records as they were logged; an event without a record is one itself. Arguments as of `events`."""
+        return tuple(event.payload for event in self.events(run_id, via))
+
+    def _run(self, run_id: str) -> RunData:
+        for run in self.runs:
+            if run.run_id == run_id:
+                return run
+        known = [run.run_id for run in self.runs]
+        near = difflib.get_close_matches(run_id, known, n=3) or known[:10]
+        raise SourceError(
+            f"the experiment has no run {run_id!r}",
+            do=f"Its {len(known)} runs are {', '.join(near)}{' ...' * (len(near) < len(known))}.",
+        )
+
+    def _chosen(self, frame_of: Callable[[Iterable[RunData]], pd.DataFrame]) -> pd.DataFrame:
+        """A frame of the chosen episodes."""
+        frame = frame_of(self.runs)
+        if not self.filters:
+            return frame
+        keys = ["run_id", "env_id", "episode_idx"]
+        kept = pd.MultiIndex.from_frame(frame[keys]).isin(pd.MultiIndex.from_frame(self.episodes[keys]))
+        return frame[kept].reset_index(drop=True)
+
+
+def load_experiment(*sources: str | Path, filters: Mapping[str, Any] | None = None) -> Experiment:
+    """Read runs back.
+
+    Args:
+        *sources: Folders of runs (searched with all folders below), run-ID.wandb files, and record logs.
+        filters: Only episodes with these values: names of config entries or of columns of `Experiment.episodes`, such
+            as {"controller": "heuristic", "episode.task_type": "classification"}.
+
+    Returns:
+        The experiment; its `warnings` say what could not be read.
+
+    Raises:
+        SourceError: A source is not there, cannot be read or holds no run; a filter's name is unknown; none matches.
+    """
+    runs, notes = find_runs(sources)
+    everything = Experiment(tuple(runs), tuple(notes))
+    if not filters:
+        return everything
+    chosen = set(everything.episodes.loc[select(everything.episodes, filters), "run_id"])
+    if not chosen:
+        raise SourceError(
+            "no run matches the filters",
+            got=", ".join(f"{name} = {value}" for name, value in filters.items()),
+            do=f"{len(runs)} runs were read: look at the columns of load_experiment(...).episodes without filters.",
+        )
+    kept = tuple(run for run in runs if run.run_id in chosen)
+    return Experiment(kept, everything.warnings, dict(filters))

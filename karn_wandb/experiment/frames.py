@@ -1,0 +1,229 @@
+"""Runs as tidy data frames: a row per episode, epoch, evaluated coalition, and slot's Shapley value.
+
+Every frame has its columns even without rows, and is sorted by run_id, env_id, episode_idx and epoch.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from karn_wandb.errors import RecordError
+from karn_wandb.experiment.columns import FLAG, NUMBER, TEXT, TIME, WHOLE, flatten, frame_of
+from karn_wandb.experiment.runs import RunData
+from karn_wandb.records import (
+    CounterfactualMatrix,
+    EpisodeContext,
+    EpisodeOutcome,
+    EpochSnapshot,
+    Record,
+    TelemetryEvent,
+)
+from karn_wandb.schema.config import user_config
+
+R = TypeVar("R", bound=Record)
+Row = dict[str, Any]
+
+_KEYS = {"run_id": TEXT, "env_id": WHOLE, "episode_idx": WHOLE}
+
+EPISODES = {
+    "run_id": TEXT, "name": TEXT, "group": TEXT, "source": TEXT, "state": TEXT, "reason": TEXT,
+    "env_id": WHOLE, "episode_idx": WHOLE, "base_seed": WHOLE, "epochs": WHOLE,
+    "final_accuracy": NUMBER, "final_loss": NUMBER, "best_accuracy": NUMBER, "total_params": WHOLE, "host_params": WHOLE,
+    "git_commit": TEXT, "started": TIME,
+}  # fmt: skip
+"""Columns of every frame of episodes; after them come `config.*` and `episode.*`."""
+
+EPOCHS = {
+    **_KEYS,
+    "epoch": WHOLE, "train_loss": NUMBER, "train_accuracy": NUMBER, "val_loss": NUMBER, "val_accuracy": NUMBER,
+    "host_params": WHOLE, "total_seed_params": WHOLE, "total_params": WHOLE, "fossilized_params": WHOLE,
+    "host_grad_norm": NUMBER, "grad_isolation_leakage": NUMBER,
+}  # fmt: skip
+"""Columns of every frame of epochs; after them come `seed_grad_norms.<slot>` and `slot.<slot>.<field>`."""
+
+COUNTERFACTUALS = {
+    **_KEYS,
+    "epoch": WHOLE, "strategy": TEXT, "metric": TEXT, "complete": FLAG, "slots": TEXT, "config": TEXT,
+    "val_loss": NUMBER, "val_accuracy": NUMBER,
+}  # fmt: skip
+
+SHAPLEY = {
+    **_KEYS,
+    "epoch": WHOLE, "slot": TEXT, "mean": NUMBER, "std": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER, "n_samples": WHOLE,
+    "algorithm": TEXT, "exact": FLAG, "marginal": NUMBER, "marginal_basis": TEXT, "metric": TEXT,
+}  # fmt: skip
+"""A slot without an estimate, as under ablation, has its marginal contribution only."""
+
+
+def episodes_frame(runs: Iterable[RunData]) -> pd.DataFrame:
+    """A row per episode, and one for a run that has none, so that no run is lost.
+
+    `final_*` are of the last epoch logged; `epochs` counts those from 1 on. Losses may be infinite or NaN, as logged.
+    """
+    rows = [row for run in runs for row in _episode_rows(run)]
+    return frame_of(sorted(rows, key=_order), EPISODES)
+
+
+def epochs_frame(runs: Iterable[RunData]) -> pd.DataFrame:
+    """A row per epoch of each episode; stages by name."""
+    return _frame(runs, EpochSnapshot, _epoch_rows, EPOCHS)
+
+
+def counterfactuals_frame(runs: Iterable[RunData]) -> pd.DataFrame:
+    """A row per evaluated coalition: which of `slots` were on is `config`, such as "101" of "early,mid,late"."""
+    return _frame(runs, CounterfactualMatrix, _coalition_rows, COUNTERFACTUALS)
+
+
+def shapley_frame(runs: Iterable[RunData]) -> pd.DataFrame:
+    """A row per slot of each evaluated matrix: its Shapley value and its marginal contribution."""
+    return _frame(runs, CounterfactualMatrix, _slot_rows, SHAPLEY)
+
+
+def _frame(
+    runs: Iterable[RunData], record: type[R], rows_of: Callable[[R], Iterable[Row]], columns: Mapping[str, str]
+) -> pd.DataFrame:
+    rows = [
+        {"run_id": run.run_id, "env_id": event.env_id, "episode_idx": event.episode_idx, **row}
+        for run in runs
+        for event in run.telemetry
+        if isinstance(event.data, record)
+        for row in rows_of(event.data)
+    ]
+    return frame_of(sorted(rows, key=_order), columns)
+
+
+def _order(row: Row) -> tuple[str, int, int, int]:
+    return row["run_id"], row["env_id"], row["episode_idx"], row.get("epoch", 0)
+
+
+def _epoch_rows(snapshot: EpochSnapshot) -> Iterator[Row]:
+    host = {f.name: getattr(snapshot.host, f.name) for f in fields(snapshot.host)}
+    slots = {
+        name: {f.name: getattr(slot, f.name) for f in fields(slot) if f.name != "slot_id"} | {"stage": slot.stage.name}
+        for name, slot in snapshot.slots.items()
+    }
+    yield flatten({**host, "slot": slots})
+
+
+def _coalition_rows(matrix: CounterfactualMatrix) -> Iterator[Row]:
+    for result in matrix.configs:
+        yield {
+            "epoch": matrix.epoch,
+            "strategy": matrix.strategy,
+            "metric": matrix.metric,
+            "complete": matrix.complete,
+            "slots": ",".join(matrix.slot_ids),
+            "config": "".join("1" if on else "0" for on in result.config),
+            "val_loss": result.val_loss,
+            "val_accuracy": result.val_accuracy,
+        }
+
+
+def _slot_rows(matrix: CounterfactualMatrix) -> Iterator[Row]:
+    estimates = matrix.shapley_values or {}
+    for slot in dict.fromkeys((*matrix.slot_ids, *estimates, *matrix.marginal_contributions)):
+        estimate = estimates.get(slot)
+        yield {
+            "epoch": matrix.epoch,
+            "slot": slot,
+            **({name: getattr(estimate, name) for name in _ESTIMATE} if estimate else {}),
+            "marginal": matrix.marginal_contributions.get(slot),
+            "marginal_basis": matrix.marginal_basis,
+            "metric": matrix.metric,
+        }
+
+
+_ESTIMATE = ("mean", "std", "ci_low", "ci_high", "n_samples", "algorithm", "exact")
+
+
+@dataclass(slots=True)
+class _Episode:
+    """What a run's events say of one episode."""
+
+    context: EpisodeContext | None = None
+    outcome: EpisodeOutcome | None = None
+    snapshots: dict[int, EpochSnapshot] = field(default_factory=dict)
+    scoped: bool = False
+
+    def take(self, event: TelemetryEvent) -> None:
+        self.scoped |= event.scoped
+        match event.data:
+            case EpisodeContext():
+                self.context = event.data
+            case EpisodeOutcome():
+                self.outcome = event.data
+            case EpochSnapshot():
+                self.snapshots[event.data.epoch] = event.data
+
+
+def _episode_rows(run: RunData) -> Iterator[Row]:
+    found: defaultdict[tuple[int, int], _Episode] = defaultdict(_Episode)
+    for event in run.telemetry:
+        if isinstance(event.data, EpisodeContext | EpisodeOutcome | EpochSnapshot):
+            found[event.env_id, event.episode_idx].take(event)
+    process = found[0, 0]  # a run of many episodes has its own context and outcome there, which are no episode
+    if len(found) > 1 and not process.scoped and not process.snapshots:
+        del found[0, 0]
+    config = flatten({"config": user_config(run.config)})
+    for (env_id, episode_idx), episode in found.items():
+        context = episode.context or process.context or _configured(run.config)
+        yield {
+            "run_id": run.run_id,
+            "name": run.name,
+            "group": run.group,
+            "source": run.source,
+            "env_id": env_id,
+            "episode_idx": episode_idx,
+            **_ending(run, episode.outcome),
+            **(_origin(context) if context else {"started": run.started}),
+            **_results(episode),
+            **config,
+        }
+
+
+def _configured(config: Mapping[str, Any]) -> EpisodeContext | None:
+    """The context that W&B's config holds: all there is of a run whose rows are lost."""
+    plain = config.get("episode")
+    try:
+        return EpisodeContext.from_plain(plain) if isinstance(plain, dict) else None
+    except RecordError:  # the user's own "episode", in a run that is not ours
+        return None
+
+
+def _ending(run: RunData, outcome: EpisodeOutcome | None) -> Row:
+    if outcome is None:
+        return {"state": run.state, "reason": run.reason}
+    return {"state": outcome.state, "reason": outcome.reason}
+
+
+def _results(episode: _Episode) -> Row:
+    """Numbers of the episode's last epoch; of its outcome when no epoch can be read."""
+    if not episode.snapshots:
+        outcome = episode.outcome or EpisodeOutcome(epochs=0)
+        names = ("epochs", "final_accuracy", "final_loss", "best_accuracy", "total_params")
+        return {name: getattr(outcome, name) for name in names}
+    last = episode.snapshots[max(episode.snapshots)].host
+    accuracies = [s.host.val_accuracy for s in episode.snapshots.values() if s.host.val_accuracy is not None]
+    return {
+        "epochs": sum(epoch > 0 for epoch in episode.snapshots),
+        "final_accuracy": last.val_accuracy,
+        "final_loss": last.val_loss,
+        "best_accuracy": max(accuracies, default=None),
+        "total_params": last.total_params,
+        **({} if last.host_params is None else {"host_params": last.host_params}),
+    }
+
+
+def _origin(context: EpisodeContext) -> Row:
+    return {
+        "base_seed": context.base_seed,
+        "host_params": context.host_params,
+        "git_commit": context.git_commit,
+        "started": context.timestamp,
+        **flatten({"episode": {f.name: getattr(context, f.name) for f in fields(context) if f.name != "timestamp"}}),
+    }

@@ -1,0 +1,217 @@
+"""One run, read from its record log, from W&B's run file, or from both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from warnings import warn
+
+from karn_wandb.errors import KarnWarning, RecordError, SourceError
+from karn_wandb.experiment.wandb_file import WandbFile, read_wandb_file
+from karn_wandb.pipeline.log import LOG_NAME, ReadLog, read_log
+from karn_wandb.records import EpisodeContext, EpisodeOutcome, EpochSnapshot, RunInfo, TelemetryEvent
+from karn_wandb.schema import decode_row
+
+Via = Literal["log", "wandb"]
+State = Literal["finished", "failed", "crashed"]
+T = TypeVar("T")
+
+NO_END = "no end was recorded: the process was killed, or is still running"
+
+
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """One run as read.
+
+    Attributes:
+        run_id: W&B's run id.
+        source: What the user named that it was found in.
+        project: W&B project, "" when unknown.
+        name: Display name, "" when none was given.
+        group: W&B group, "" when none was given.
+        job_type: W&B job type, "" when none was given.
+        tags: W&B tags.
+        config: The run's configuration at its end, nested.
+        started: When W&B says it began; None when unknown.
+        state: "finished", "failed" (it raised, or left with an exit code) or "crashed" (nothing says how it ended:
+            killed, or still running, which files cannot tell apart).
+        reason: Why it is not finished, "" when it is.
+        telemetry: Its events: of the record log when it has one, else of W&B's rows.
+        wandb_path: The run file; None when there is none that can be read.
+        log_path: The record log; None when there is none that can be read.
+        warnings: What could not be read, in words.
+    """
+
+    run_id: str
+    source: str
+    project: str = ""
+    name: str = ""
+    group: str = ""
+    job_type: str = ""
+    tags: tuple[str, ...] = ()
+    config: dict[str, Any] = field(default_factory=dict, repr=False)
+    started: datetime | None = None
+    state: State = "crashed"
+    reason: str = NO_END
+    telemetry: tuple[TelemetryEvent, ...] = field(default=(), repr=False)
+    wandb_path: Path | None = None
+    log_path: Path | None = None
+    warnings: tuple[str, ...] = ()
+
+    def events(self, via: Via | None = None) -> tuple[TelemetryEvent, ...]:
+        """The run's events: from its record log, from W&B's rows alone, or (None) from the log if it has one.
+
+        Raises:
+            SourceError: The run has none of the kind asked for.
+        """
+        if via not in (None, "log", "wandb"):
+            raise SourceError('events come via "log" or via "wandb"', got=repr(via))
+        if via == "log" and self.log_path is None:
+            raise SourceError(f"run {self.run_id} has no record log", do='Pass via="wandb" for what W&B\'s own file holds.')
+        if via == "wandb" and self.wandb_path is None:
+            raise SourceError(f"run {self.run_id} has no W&B run file", do='Pass via="log" for what its record log holds.')
+        if via == "wandb" and self.wandb_path is not None and self.log_path is not None:
+            return self._events_of_rows(self.wandb_path)
+        return self.telemetry
+
+    def _events_of_rows(self, path: Path) -> tuple[TelemetryEvent, ...]:
+        file = read_wandb_file(path)
+        events, damage = events_of_rows(file.rows)
+        for line in (*file.damage, *damage):
+            warn(f"run {self.run_id}: {line}", KarnWarning, stacklevel=3)
+        return events
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaths:
+    """Where a run is: its run file, its record log, or both."""
+
+    wandb_path: Path | None
+    log_path: Path | None
+
+    @property
+    def name(self) -> str:
+        """What to call a run that does not say its id."""
+        if self.wandb_path:
+            return self.wandb_path.stem.removeprefix("run-")
+        path = (self.log_path or Path()).resolve()
+        return path.parent.name if path.name == LOG_NAME else path.stem
+
+
+def read_run(source: str, paths: RunPaths) -> RunData:
+    """Read a run; when one of its two files cannot be read, the other serves, with a warning.
+
+    Raises:
+        SourceError: Neither can be read.
+    """
+    errors: list[SourceError] = []
+    log = _attempt(_read_log, paths.log_path, errors)
+    file = _attempt(partial(read_wandb_file, rows=log is None), paths.wandb_path, errors)
+    if log and file and _info(log.events).run_id not in ("", file.run_id):
+        errors.append(SourceError("the record log beside it is of another run", got=f"run {_info(log.events).run_id}"))
+        log, file = None, read_wandb_file(file.path)
+    if log:
+        events, damage = log.events, log.damage
+    elif file:
+        events, damage = events_of_rows(file.rows)
+    else:
+        raise errors[-1]
+    notes = (*map(str, errors), *(file.damage if file else ()), *damage, *_dropped(events))
+    return _run_data(source, paths, file, events, notes, has_log=log is not None)
+
+
+def _attempt(read: Callable[[Path], T], path: Path | None, errors: list[SourceError]) -> T | None:
+    if path is None:
+        return None
+    try:
+        return read(path)
+    except SourceError as error:
+        errors.append(error)
+        return None
+
+
+def _read_log(path: Path) -> ReadLog:
+    try:
+        return read_log(path)
+    except RecordError as error:
+        raise SourceError(f"the record log {str(path)!r} cannot be read", got=str(error).rstrip(".")) from error
+
+
+def _info(events: Iterable[TelemetryEvent]) -> RunInfo:
+    return next((event.data for event in events if isinstance(event.data, RunInfo)), RunInfo(run_id=""))
+
+
+def _dropped(events: Iterable[TelemetryEvent]) -> Iterator[str]:
+    dropped = max((e.data.dropped_records for e in events if isinstance(e.data, EpisodeOutcome)), default=0)
+    if dropped:
+        yield f"{dropped} records were dropped while it was logged"
+
+
+def _run_data(
+    source: str,
+    paths: RunPaths,
+    file: WandbFile | None,
+    events: tuple[TelemetryEvent, ...],
+    notes: tuple[str, ...],
+    *,
+    has_log: bool,
+) -> RunData:
+    """What W&B's file says of the run, and where it says nothing, what the first event says."""
+    info = _info(events)
+    said = file or WandbFile(Path(), info.run_id or paths.name)
+    state, reason = _ending(events, said.exit_code)
+    return RunData(
+        run_id=said.run_id,
+        source=source,
+        project=said.project or info.project,
+        name=said.display_name or info.name,
+        group=said.group or info.group,
+        job_type=said.job_type or info.job_type,
+        tags=said.tags or info.tags,
+        config=said.config or info.config,
+        started=said.started,
+        state=state,
+        reason=reason,
+        telemetry=events,
+        wandb_path=paths.wandb_path if file else None,
+        log_path=paths.log_path if has_log else None,
+        warnings=notes,
+    )
+
+
+def events_of_rows(rows: Iterable[Mapping[str, Any]]) -> tuple[tuple[TelemetryEvent, ...], tuple[str, ...]]:
+    """The events of W&B's rows in the order they were logged, each once, and what could not be read."""
+    events: dict[tuple[float, int], TelemetryEvent] = {}
+    damage = []
+    for number, row in enumerate(rows):
+        try:
+            event = decode_row(row)
+        except RecordError as error:
+            damage.append(f"history row {number} is left out: {error}")
+            continue
+        if event is not None:  # a resumed run delivers some events again: the sequence number is their identity
+            events.setdefault((math.inf, number) if event.sequence is None else (event.sequence, 0), event)
+    return tuple(events[key] for key in sorted(events)), tuple(damage)
+
+
+def _ending(events: Iterable[TelemetryEvent], exit_code: int | None) -> tuple[State, str]:
+    """How a run ended: what W&B recorded decides; without that, the outcomes of its episodes."""
+    started: set[tuple[int, int]] = set()
+    outcomes: dict[tuple[int, int], EpisodeOutcome] = {}
+    for event in events:
+        if isinstance(event.data, EpisodeContext | EpochSnapshot):
+            started.add((event.env_id, event.episode_idx))
+        elif isinstance(event.data, EpisodeOutcome):
+            outcomes[event.env_id, event.episode_idx] = event.data
+    failed = next((outcome for outcome in outcomes.values() if outcome.state == "failed"), None)
+    if exit_code is not None:
+        why = (failed.reason if failed else "") or f"exit code {exit_code}"
+        return ("failed", why) if exit_code else ("finished", "")
+    if not outcomes or started - outcomes.keys():
+        return "crashed", NO_END
+    return ("failed", failed.reason) if failed else ("finished", "")

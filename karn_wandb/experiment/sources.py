@@ -1,0 +1,108 @@
+"""From what a user names (folders, run files, record logs) to runs, each read once, none left out in silence."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from karn_wandb.errors import SourceError
+from karn_wandb.experiment.chunks import MAGIC
+from karn_wandb.experiment.runs import RunData, RunPaths, read_run
+from karn_wandb.pipeline.log import LOG_NAME
+
+_LOG_BEGINNING = b'{"karn_records"'
+_ENTITY_PROJECT = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def find_runs(sources: Sequence[str | Path]) -> tuple[list[RunData], list[str]]:
+    """Read the runs that sources name.
+
+    Args:
+        sources: Folders (searched with all folders below), W&B run files, and record logs.
+
+    Returns:
+        The runs, each run id once, in the order they were found; and what a careful reader must know.
+
+    Raises:
+        SourceError: A source is not there, cannot be read, or holds no run.
+    """
+    if not sources:
+        raise SourceError("no source of runs was named", do="Name a folder of offline runs, a run-ID.wandb file or a record log.")
+    runs: dict[str, RunData] = {}
+    notes: list[str] = []
+    for source in map(str, sources):
+        for paths in _locate(source, Path(source), notes):
+            run = _read_or_list(source, paths) if Path(source).is_dir() else read_run(source, paths)
+            first = runs.setdefault(run.run_id, run)
+            if first is run:
+                notes.extend(f"run {run.run_id}: {line}" for line in run.warnings)
+            else:
+                notes.append(f"run {run.run_id} was found again in {source!r}: the first, from {first.source!r}, is used")
+    return list(runs.values()), notes
+
+
+def _locate(source: str, path: Path, notes: list[str]) -> list[RunPaths]:
+    try:
+        path.stat()
+        if not path.is_dir():
+            return [_recognise(source, path)]
+    except OSError as error:
+        raise _unreadable(source, error) from error
+    found = list(_search(source, path, notes))
+    if not found:
+        raise SourceError(
+            f"no runs were found in the folder {source!r}",
+            do=f"It must hold run-ID.wandb files of W&B or {LOG_NAME} files of this package, at any depth.",
+        )
+    return found
+
+
+def _unreadable(source: str, error: OSError) -> SourceError:
+    if _ENTITY_PROJECT.fullmatch(source) and isinstance(error, FileNotFoundError):
+        return SourceError(
+            f"{source!r} is no path here, and this version does not read from the W&B server",
+            do=f"Name the folder the runs were logged in (wandb/), or their record logs ({LOG_NAME}).",
+        )
+    return SourceError(f"the source {source!r} cannot be read", got=error.strerror or str(error), do="Check the path.")
+
+
+def _recognise(source: str, path: Path) -> RunPaths:
+    with path.open("rb") as file:
+        beginning = file.read(20)
+    if path.suffix == ".wandb" or beginning.startswith(MAGIC):
+        log_path = path.parent / LOG_NAME
+        return RunPaths(path, log_path if log_path.is_file() else None)
+    if beginning.startswith(_LOG_BEGINNING):
+        return RunPaths(None, path)
+    raise SourceError(
+        f"the file {source!r} is neither a W&B run file nor a record log",
+        got=f"{beginning!r} at its beginning",
+        do=f"A run file begins with {MAGIC!r}, a record log with {_LOG_BEGINNING!r}.",
+    )
+
+
+def _search(source: str, folder: Path, notes: list[str]) -> Iterator[RunPaths]:
+    """The runs below a folder, in the order of their paths; links to folders are not followed."""
+
+    def refuse(error: OSError) -> None:
+        if Path(error.filename) == folder:
+            raise _unreadable(source, error) from error
+        notes.append(f"the folder {error.filename!r} cannot be read and is left out: {error.strerror}")
+
+    for root, folders, files in os.walk(folder, onerror=refuse):
+        folders.sort()
+        log_path = Path(root, LOG_NAME) if LOG_NAME in files else None
+        run_files = sorted(name for name in files if name.startswith("run-") and name.endswith(".wandb"))
+        yield from (RunPaths(Path(root, name), log_path) for name in run_files)
+        if log_path and not run_files:
+            yield RunPaths(None, log_path)
+
+
+def _read_or_list(source: str, paths: RunPaths) -> RunData:
+    """A run of a folder. One that cannot be read is listed as crashed: it must not vanish among the others."""
+    try:
+        return read_run(source, paths)
+    except SourceError as error:
+        return RunData(paths.name, source, reason=str(error), warnings=(str(error),))

@@ -1,0 +1,237 @@
+"""A W&B run file (`run-ID.wandb`) read without W&B's service: what was configured, logged, defined and how it ended.
+
+wandb 0.31 ships no reader any more, only the protocol buffers the records are made of. The reading is tolerant: a torn
+end ends it, a damaged block costs the records in it, and both are said in `damage`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from karn_wandb.errors import SourceError
+from karn_wandb.experiment.chunks import MAGIC, split_records
+from karn_wandb.experiment.wire import ARTIFACT, CONFIG, EXIT, HISTORY, METRIC, RUN, SUMMARY, configure, kind_of, name_of, row_of
+
+
+@dataclass(frozen=True, slots=True)
+class MetricDefinition:
+    """One `define_metric` call.
+
+    Attributes:
+        name: The metric, or a pattern such as "host/*".
+        step_metric: Key of its x axis, "" for W&B's step.
+        hidden: Whether it gets no panel of its own.
+    """
+
+    name: str
+    step_metric: str = ""
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactEntry:
+    """One file of an artifact.
+
+    Attributes:
+        path: Its path inside the artifact.
+        local_path: Where the bytes are on the machine that logged it, "" for a reference.
+        digest: MD5 of the bytes, base64.
+        size: Bytes.
+    """
+
+    path: str
+    local_path: str = ""
+    digest: str = ""
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedArtifact:
+    """An artifact the run logged; offline its bytes stay outside the run's folder.
+
+    Attributes:
+        name: Its name.
+        type: Its type.
+        client_id: What a history row refers to it by.
+        aliases: Its aliases.
+        metadata: Its metadata.
+        entries: Its files.
+    """
+
+    name: str
+    type: str
+    client_id: str = ""
+    aliases: tuple[str, ...] = ()
+    metadata: dict[str, Any] = field(default_factory=dict)
+    entries: tuple[ArtifactEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WandbFile:
+    """What a run file holds.
+
+    Attributes:
+        path: The file.
+        run_id: W&B's run id; from the file's name when the record that says it is lost.
+        project: Project, "" when unknown.
+        entity: Entity, "" offline.
+        display_name: Name, "" when none was given.
+        group: Group, "" when none was given.
+        job_type: Job type, "" when none was given.
+        tags: Tags.
+        started: When the run began; None when the record that says it is lost.
+        config: Configuration at the end, nested, without W&B's own `_wandb`.
+        rows: History rows in order, each from key to value; the parts of nested keys are joined with ".".
+        summary: Summary at the end, keys as in the rows.
+        metrics: The `define_metric` calls by name, the last of each.
+        artifacts: Artifacts logged, in order.
+        exit_code: Exit code; None without an exit record: killed, or still running.
+        damage: What could not be read, in words; empty for a sound file.
+    """
+
+    path: Path
+    run_id: str
+    project: str = ""
+    entity: str = ""
+    display_name: str = ""
+    group: str = ""
+    job_type: str = ""
+    tags: tuple[str, ...] = ()
+    started: datetime | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, MetricDefinition] = field(default_factory=dict)
+    artifacts: tuple[LoggedArtifact, ...] = ()
+    exit_code: int | None = None
+    damage: tuple[str, ...] = ()
+
+
+def read_wandb_file(path: Path, *, rows: bool = True) -> WandbFile:
+    """Read a run file.
+
+    Args:
+        path: The file.
+        rows: Whether to read history and summary too; without them a large file takes a small part of the time.
+
+    Raises:
+        SourceError: The file cannot be opened, or is no run file.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SourceError(
+            f"the W&B run file {str(path)!r} cannot be read",
+            got=error.strerror or str(error),
+            do="Check that it is a file, there and readable.",
+        ) from error
+    if not content.startswith(MAGIC):
+        raise SourceError(
+            f"{str(path)!r} is no W&B run file",
+            got=f"{content[: len(MAGIC)]!r} at its beginning" if content else "an empty file",
+            do="A run-ID.wandb file written by wandb begins with b':W&B'; this one is damaged or of another kind.",
+        )
+    return _Reading(rows=rows).read(path, content)
+
+
+class _Reading:
+    """Gathers a run file's records; what comes later overrides."""
+
+    def __init__(self, *, rows: bool) -> None:
+        self._wanted = {CONFIG, ARTIFACT, METRIC, RUN, EXIT} | ({HISTORY, SUMMARY} if rows else set())
+        self._run: dict[str, Any] = {}
+        self._config: dict[str, Any] = {}
+        self._rows: list[dict[str, Any]] = []
+        self._summary: dict[str, Any] = {}
+        self._metrics: dict[str, MetricDefinition] = {}
+        self._artifacts: list[LoggedArtifact] = []
+        self._exit_code: int | None = None
+
+    def read(self, path: Path, content: bytes) -> WandbFile:
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # noqa: PLC0415 -- comes with wandb
+        from wandb.proto import wandb_internal_pb2  # noqa: PLC0415 -- takes a second to import
+
+        record_type: Any = vars(wandb_internal_pb2)["Record"]  # made at run time, so no type checker knows it
+        damage: list[str] = []
+        for start, payload in split_records(content, damage):
+            try:
+                if kind_of(payload) in self._wanted:
+                    self._take(record_type.FromString(payload))
+            except (DecodeError, ValueError, IndexError) as error:
+                damage.append(f"the record at byte {start} is not as W&B writes them and is left out: {error}")
+        found = {"run_id": path.stem.removeprefix("run-")} | self._run
+        return WandbFile(
+            path=path,
+            config=_without_own(self._config),
+            rows=self._rows,
+            summary=_without_own(self._summary),
+            metrics=self._metrics,
+            artifacts=tuple(self._artifacts),
+            exit_code=self._exit_code,
+            damage=tuple(damage),
+            **found,
+        )
+
+    def _take(self, record: Any) -> None:
+        match record.WhichOneof("record_type"):
+            case "history":
+                self._rows.append(row_of(record.history.item))
+            case "summary":
+                self._summary |= row_of(record.summary.update)
+                for item in record.summary.remove:
+                    self._summary.pop(name_of(item), None)
+            case "config":
+                configure(self._config, record.config)
+            case "run":
+                self._run |= _run_fields(record.run)
+                configure(self._config, record.run.config)
+            case "metric":
+                metric = record.metric
+                name = metric.glob_name or metric.name
+                self._metrics[name] = MetricDefinition(name, metric.step_metric, metric.options.hidden)
+            case "artifact":
+                self._artifacts.append(_artifact(record.artifact))
+            case "exit":
+                self._exit_code = record.exit.exit_code
+
+
+def _without_own(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The user's values: W&B keeps its own under `_wandb`, or under keys that begin with it and a dot."""
+    return {key: value for key, value in values.items() if key.split(".")[0] != "_wandb"}
+
+
+def _run_fields(run: Any) -> Mapping[str, Any]:
+    """Fields of a run record that are set; a later record may say only some."""
+    fields = {
+        "run_id": run.run_id,
+        "project": run.project,
+        "entity": run.entity,
+        "display_name": run.display_name,
+        "group": run.run_group,
+        "job_type": run.job_type,
+        "tags": tuple(run.tags),
+        "started": run.start_time.ToDatetime(tzinfo=UTC) if run.HasField("start_time") else None,
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def _artifact(record: Any) -> LoggedArtifact:
+    metadata = json.loads(record.metadata) if record.metadata else {}
+    return LoggedArtifact(
+        name=record.name,
+        type=record.type,
+        client_id=record.client_id,
+        aliases=tuple(record.aliases),
+        metadata=metadata if isinstance(metadata, dict) else {},
+        entries=tuple(_entries(record.manifest.contents)),
+    )
+
+
+def _entries(contents: Iterable[Any]) -> Iterator[ArtifactEntry]:
+    for entry in contents:
+        yield ArtifactEntry(entry.path, entry.local_path, entry.digest, entry.size)
