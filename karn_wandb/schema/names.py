@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-_TOKEN = re.compile(r"_x([0-9a-f]*)_|(__)|(.)", re.DOTALL)
+_TOKEN = re.compile(r"_x(10[0-9a-f]{4}|[0-9a-f]{0,5})_|(__)|(.)", re.DOTALL)
 _SAFE = re.compile(r"[A-Za-z0-9]")
 
 
@@ -41,7 +41,7 @@ def join(names: tuple[str, ...]) -> str:
 
 def split(segment: str) -> tuple[str, ...]:
     """The names that `join` made the segment of."""
-    return tuple(_split(segment))
+    return tuple(_split(segment)) if segment else ()
 
 
 def _split(segment: str) -> list[str]:

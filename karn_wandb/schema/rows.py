@@ -38,12 +38,10 @@ def encode_row(event: TelemetryEvent) -> Row:
     if isinstance(event.data, Record):
         columns = dict(_take_columns(_COLUMNS.get(type(event.data).__name__, {}), plain["data"]))
         columns |= derived(event.data)
-    if event.tick is None:
-        plain["tick"] = None
-    else:
-        columns[clock_of(type(event.data))] = plain.pop("tick")
+    plain.setdefault("tick", None)
+    _move(plain, "tick", columns, clock_of(type(event.data)))
     if event.scoped:
-        columns[EPISODE] = plain.pop("episode_idx")
+        _move(plain, "episode_idx", columns, EPISODE)
     rest = msgspec.json.encode({"karn_schema": SCHEMA_VERSION, **plain}).decode()
     return {**{prefix + key: value for key, value in columns.items()}, REST: rest}
 
@@ -59,8 +57,9 @@ def decode_row(row: Mapping[str, Any]) -> TelemetryEvent | None:
     try:
         plain = msgspec.json.decode(row[REST])
         version = plain.pop("karn_schema")
-        _put_columns(plain, row)
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
+        if version <= SCHEMA_VERSION:
+            _put_columns(plain, row)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise RecordError("a W&B row holds no readable event", got=str(error), do="The row is damaged.") from error
     return event_from_plain(plain, version)
 
@@ -106,15 +105,21 @@ def _put_columns(plain: dict[str, Any], row: Mapping[str, Any]) -> None:
             _put(data, path, value)
     if "tick" not in plain:
         plain["tick"] = own[clock_of(Record.registry.get(record, Record))]
-    if plain["scoped"]:
+    if "episode_idx" not in plain:
         plain["episode_idx"] = own[EPISODE]
+
+
+def _move(plain: dict[str, Any], name: str, columns: Row, key: str) -> None:
+    if _is_scalar(plain[name]):
+        columns[key] = plain.pop(name)
 
 
 def _take_columns(columns: Mapping[str, Any], plain: dict[str, Any], names: Path = ()) -> Iterator[tuple[str, Scalar]]:
     """Take the values that have a column out of a plain record, as (key, value)."""
     for name, value in list(plain.items()):
-        column = columns.get(name, columns.get("*"))
-        inner = names if name in columns else (*names, name)
+        fixed = name in columns and name != "*"
+        column = columns.get(name if fixed else "*")
+        inner = names if fixed else (*names, name)
         if isinstance(column, dict) and isinstance(value, dict):
             yield from _take_columns(column, value, inner)
         elif isinstance(column, str) and _is_scalar(value):
@@ -122,7 +127,10 @@ def _take_columns(columns: Mapping[str, Any], plain: dict[str, Any], names: Path
 
 
 def _is_scalar(value: Any) -> bool:
-    return isinstance(value, float) or (isinstance(value, int) and abs(value) <= EXACT_INT)
+    """Whether W&B carries the value exactly: it drops the sign of -0.0 and rounds integers beyond 2**53."""
+    if isinstance(value, float):
+        return value != 0 or math.copysign(1, value) > 0
+    return isinstance(value, int) and abs(value) <= EXACT_INT
 
 
 def _fill(pattern: str, names: Path) -> str:

@@ -126,7 +126,9 @@ def log_everything(run: karn_wandb.Run) -> list[Record]:
     engine = CounterfactualEngine(seed=0)
     for epoch in range(1, EPOCHS + 1):
         for batch in range(3):
-            metrics = BatchMetrics(epoch, batch, loss=2.0 / epoch, accuracy=50.0, host_grad_norm=0.5, seed_grad_norms={"early": 0.1})
+            metrics = BatchMetrics(
+                epoch, batch, loss=2.0 / epoch, accuracy=50.0, host_grad_norm=0.5, seed_grad_norms={"early": 0.1}
+            )
             run.log_batch(metrics)
             logged.append(metrics)
         logged.append(run.log_decision(decision(epoch)))
@@ -140,7 +142,9 @@ def log_everything(run: karn_wandb.Run) -> list[Record]:
         logged.append(run.log_epoch(snapshot(epoch)))
         for at, before, after in LIFE:
             if at == epoch:
-                gate = GateEvaluationTrace(slot_id="early", gate="G1", passed=True, target_stage=after, epoch=epoch, checks_passed=["x"])
+                gate = GateEvaluationTrace(
+                    slot_id="early", gate="G1", passed=True, target_stage=after, epoch=epoch, checks_passed=["x"]
+                )
                 logged.append(run.log_gate(gate))
                 logged.append(run.log_trace(trace(epoch, gate)))
                 logged += [run.log_stage(slot, before, after, reason="due") for slot in SLOTS]
