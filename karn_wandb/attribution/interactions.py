@@ -30,21 +30,22 @@ def interaction_index(matrix: CounterfactualMatrix, index: Index = "SII", order:
             (Bordt and von Luxburg 2023); "STII" Shapley-Taylor (Sundararajan, Dhamdhere and Agarwal 2020);
             "FSII" faithful Shapley (Tsai, Yeh and Ravikumar 2023); "BII" Banzhaf (Grabisch and Roubens 1999).
             k-SII, STII and FSII add up to v(all on) - v(all off) over all sets.
-        order: The largest set, at most the number of slots.
+        order: The largest set, at least 1; sets of more slots than there are do not exist.
 
     Returns:
         By set of slots, in the order of `matrix.slot_ids`, smaller sets first.
 
     Raises:
-        AttributionError: A coalition was not evaluated, the matrix does not name its slots, the index is unknown,
-            or there are fewer slots than `order`.
+        AttributionError: A coalition was not evaluated, the matrix does not name its slots, or index or order are
+            none of the allowed.
     """
     if index not in _COEFFICIENTS:
         raise AttributionError(f"index must be one of {', '.join(_COEFFICIENTS)}", got=repr(index))
     table = _full_table(matrix)
     n = len(matrix.slot_ids)
-    if not 1 <= order <= n:
-        raise AttributionError(f"order must be between 1 and the number of slots, {n}", got=str(order))
+    if order < 1:
+        raise AttributionError("order must be at least 1", got=str(order))
+    order = min(order, n)
     # No index depends on v(all off); without it the differences of large sums lose fewer digits.
     dividends = moebius_transform(table - table[0]).reshape((2,) * n)
     coefficient = _COEFFICIENTS[index]

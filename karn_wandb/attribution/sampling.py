@@ -30,29 +30,13 @@ def coalitions_along(orders: IntArray) -> BoolArray:
 
 
 def pair_estimates(values: FloatArray, orders: IntArray) -> FloatArray:
-    """Each pair's estimate of each slot's Shapley value, shape [pairs, n].
+    """Each pair's estimate of each slot's Shapley value, shape [pairs, n, ...].
 
     Args:
-        values: The game along the permutations, shape [pairs, 2, n + 1].
+        values: The game along the permutations, shape [pairs, 2, n + 1, ...]; further axes are games of their own.
         orders: The permutations, shape [pairs, 2, n].
     """
-    gains = np.diff(values, axis=-1)
-    estimates: FloatArray = np.take_along_axis(gains, np.argsort(orders, axis=-1), axis=-1).mean(axis=1)
+    gains = np.diff(values, axis=2)
+    position = np.argsort(orders, axis=-1).reshape(*orders.shape, *(1,) * (values.ndim - 3))
+    estimates: FloatArray = np.take_along_axis(gains, position, axis=2).mean(axis=1)
     return estimates
-
-
-def estimate_weights(rows: IntArray, orders: IntArray, coalitions: int) -> FloatArray:
-    """How much each coalition's value counts in the mean of all pairs' estimates, shape [n, coalitions].
-
-    The estimate is linear in the game; these weights apply it to the games of single examples.
-
-    Args:
-        rows: Number of the coalition at each place along the permutations, shape [pairs, 2, n + 1].
-        orders: The permutations, shape [pairs, 2, n].
-        coalitions: How many are numbered.
-    """
-    weights = np.zeros((orders.shape[-1], coalitions))
-    share = 1 / (2 * len(orders))
-    np.add.at(weights, (orders, rows[..., 1:]), share)
-    np.add.at(weights, (orders, rows[..., :-1]), -share)
-    return weights

@@ -13,8 +13,8 @@ import numpy as np
 from karn_wandb.attribution import games
 from karn_wandb.attribution.games import FloatArray, IntArray
 from karn_wandb.attribution.plan import Plan
-from karn_wandb.attribution.sampling import coalitions_along, estimate_weights, pair_estimates
-from karn_wandb.attribution.uncertainty import Algorithm, estimate, evaluation_errors
+from karn_wandb.attribution.sampling import coalitions_along, pair_estimates
+from karn_wandb.attribution.uncertainty import Algorithm, estimate, exact_evaluation_errors, sampled_evaluation_errors
 from karn_wandb.attribution.values import BoolArray, Outcome
 from karn_wandb.records import Coalition, Metric, ShapleyEstimate
 
@@ -82,7 +82,7 @@ class Solution:
     def _exact(self) -> dict[str, ShapleyEstimate]:
         means = games.shapley_values(self.values)
         correct = self.correct if self.metric == "accuracy" else None
-        evaluation = None if correct is None else evaluation_errors(games.shapley_values, correct)
+        evaluation = None if correct is None else exact_evaluation_errors(correct)
         return self._estimates(means, np.zeros_like(means), evaluation, len(self.known), "exact")
 
     def _sampled(self, orders: IntArray) -> dict[str, ShapleyEstimate] | None:
@@ -97,8 +97,7 @@ class Solution:
         by_pair = pair_estimates(self.values[rows], orders)
         sampling = by_pair.std(axis=0, ddof=1) / math.sqrt(pairs) if pairs > 1 else None
         correct = self.correct if self.metric == "accuracy" else None
-        weights = estimate_weights(rows, orders, len(self.known))
-        evaluation = None if correct is None else evaluation_errors(lambda table: weights @ table, correct)
+        evaluation = None if correct is None else sampled_evaluation_errors(correct, rows, orders)
         return self._estimates(by_pair.mean(axis=0), sampling, evaluation, 2 * pairs, "permutation_antithetic")
 
     def _estimates(

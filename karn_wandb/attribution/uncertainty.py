@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from karn_wandb.attribution.games import FloatArray
+from karn_wandb.attribution.games import FloatArray, IntArray, shapley_values
+from karn_wandb.attribution.sampling import pair_estimates
 from karn_wandb.attribution.values import BoolArray
 from karn_wandb.records import ShapleyEstimate
 
@@ -20,23 +20,56 @@ _CHUNK = 2**22
 """Numbers held at once while solving per-example games: 32 MiB of floats."""
 
 
-def evaluation_errors(solve: Callable[[FloatArray], FloatArray], correct: BoolArray) -> FloatArray | None:
-    """Standard errors that the finite validation set causes, percentage points, shape [n]; None for one example.
+def exact_evaluation_errors(correct: BoolArray) -> FloatArray | None:
+    """Standard errors of exact Shapley values that the finite validation set causes; None for a single example.
 
     The Shapley value is linear in the game and accuracy is a mean over examples, so every example has Shapley values
     of its own; their mean is the Shapley value and their standard deviation over sqrt(N) its standard error. For one
     slot this is McNemar's comparison of paired proportions.
 
     Args:
-        solve: From game values, shape [coalitions, N], to Shapley values, shape [n, N]; linear.
-        correct: Whether each example is classified correctly under each coalition, shape [coalitions, N].
+        correct: A full table for each example: whether it is classified correctly, shape [2^n, N].
+
+    Returns:
+        By slot, percentage points, shape [n].
     """
     coalitions, examples = correct.shape
     if examples < 2:
         return None
     step = max(1, _CHUNK // coalitions)
-    parts = [solve(100 * correct[:, start : start + step].astype(np.float64)) for start in range(0, examples, step)]
-    errors: FloatArray = np.concatenate(parts, axis=1).std(axis=1, ddof=1) / math.sqrt(examples)
+    parts = [shapley_values(100 * correct[:, start : start + step].astype(np.float64)) for start in range(0, examples, step)]
+    return _standard_error(np.concatenate(parts, axis=1).var(axis=1, ddof=1), examples)
+
+
+def sampled_evaluation_errors(correct: BoolArray, rows: IntArray, orders: IntArray) -> FloatArray | None:
+    """The same for Shapley values estimated from antithetic pairs; None for a single pair or example.
+
+    An example's estimate varies over examples also because permutations were sampled, which the sampling error
+    already counts. What two different pairs' estimates share over examples does not contain it: the mean covariance
+    over examples between pairs is an unbiased estimate of the variance of the exact per-example values.
+
+    Args:
+        correct: Whether each example is classified correctly, shape [coalitions, N].
+        rows: Which coalition is at each place along the permutations, shape [pairs, 2, n + 1].
+        orders: The permutations, shape [pairs, 2, n].
+
+    Returns:
+        By slot, percentage points, shape [n].
+    """
+    pairs, examples = len(orders), correct.shape[1]
+    if pairs < 2 or examples < 2:
+        return None
+    total, variances = np.zeros((orders.shape[-1], examples)), np.zeros(orders.shape[-1])
+    for places, order in zip(rows, orders, strict=True):
+        (by_example,) = pair_estimates(100 * correct[places][None].astype(np.float64), order[None])
+        total += by_example
+        variances += by_example.var(axis=1, ddof=1)
+    covariance = (total.var(axis=1, ddof=1) - variances) / (pairs * (pairs - 1))
+    return _standard_error(np.maximum(covariance, 0.0), examples)
+
+
+def _standard_error(variance: FloatArray, examples: int) -> FloatArray:
+    errors: FloatArray = np.sqrt(variance / examples)
     return errors
 
 

@@ -1,0 +1,472 @@
+"""The engine: what is evaluated, in which order, and what is said of it."""
+
+import time
+from fractions import Fraction
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from karn_wandb.attribution import CounterfactualEngine, claims
+from karn_wandb.attribution.games import shapley_values
+from karn_wandb.records import CounterfactualConfig, CounterfactualResult, CounterfactualValidityNote, Evaluation
+
+SLOTS = ("early", "mid", "late")
+MATRIX = dict(zip(product((False, True), repeat=3), (62.3, 64.1, 63.8, 65.2, 63.5, 65.8, 64.9, 66.4), strict=True))
+"""The requirement's example: accuracy by coalition, early, mid, late."""
+
+SAMPLING = CounterfactualConfig(strategy="shapley", shapley_samples=4)
+ABLATION = CounterfactualConfig(strategy="ablation_only")
+
+
+class Counting:
+    """A value function that remembers what it was asked."""
+
+    def __init__(self, value):
+        self.value, self.asked = value, []
+
+    def __call__(self, config):
+        self.asked.append(config)
+        return self.value(config)
+
+
+def game(n, seed=0):
+    table = np.random.default_rng(seed).uniform(0, 100, size=(2,) * n)
+    return lambda config: float(table[tuple(map(int, config))])
+
+
+def table_of(value, n):
+    return np.array([value(config) for config in product((False, True), repeat=n)])
+
+
+def names(n):
+    return tuple(f"slot{i}" for i in range(n))
+
+
+# The requirement's example, by hand
+
+
+def test_the_example_matrix_has_the_shapley_values_computed_by_hand():
+    """Gains of a slot, weighed 1/3 when it comes first or last, 1/6 for each of the two coalitions between."""
+    matrix = CounterfactualEngine().evaluate(SLOTS, MATRIX.__getitem__, epoch=7)
+    early = (
+        Fraction(1, 3) * (Fraction("63.5") - Fraction("62.3"))
+        + Fraction(1, 6) * (Fraction("64.9") - Fraction("63.8"))
+        + Fraction(1, 6) * (Fraction("65.8") - Fraction("64.1"))
+        + Fraction(1, 3) * (Fraction("66.4") - Fraction("65.2"))
+    )
+    mid = (
+        Fraction(1, 3) * (Fraction("63.8") - Fraction("62.3"))
+        + Fraction(1, 6) * (Fraction("64.9") - Fraction("63.5"))
+        + Fraction(1, 6) * (Fraction("65.2") - Fraction("64.1"))
+        + Fraction(1, 3) * (Fraction("66.4") - Fraction("65.8"))
+    )
+    late = (
+        Fraction(1, 3) * (Fraction("64.1") - Fraction("62.3"))
+        + Fraction(1, 6) * (Fraction("65.8") - Fraction("63.5"))
+        + Fraction(1, 6) * (Fraction("65.2") - Fraction("63.8"))
+        + Fraction(1, 3) * (Fraction("66.4") - Fraction("64.9"))
+    )
+    assert (early, mid, late) == (Fraction(19, 15), Fraction(67, 60), Fraction(103, 60))
+    assert early + mid + late == Fraction("66.4") - Fraction("62.3") == Fraction("4.1")
+    found = {slot: estimate.mean for slot, estimate in matrix.shapley_values.items()}
+    assert found == pytest.approx({"early": 19 / 15, "mid": 67 / 60, "late": 103 / 60}, abs=1e-12)
+
+
+def test_the_example_matrix_has_the_marginals_computed_by_hand():
+    """Mean of the four coalitions with the slot minus mean of the four without: "seed's average effect"."""
+    matrix = CounterfactualEngine().evaluate(SLOTS, MATRIX.__getitem__, epoch=7)
+    early = (Fraction("63.5") + Fraction("65.8") + Fraction("64.9") + Fraction("66.4")) / 4 - (
+        Fraction("62.3") + Fraction("64.1") + Fraction("63.8") + Fraction("65.2")
+    ) / 4
+    mid = (Fraction("63.8") + Fraction("65.2") + Fraction("64.9") + Fraction("66.4")) / 4 - (
+        Fraction("62.3") + Fraction("64.1") + Fraction("63.5") + Fraction("65.8")
+    ) / 4
+    late = (Fraction("64.1") + Fraction("65.2") + Fraction("65.8") + Fraction("66.4")) / 4 - (
+        Fraction("62.3") + Fraction("63.8") + Fraction("63.5") + Fraction("64.9")
+    ) / 4
+    assert (early, mid, late) == (Fraction("1.3"), Fraction("1.15"), Fraction("1.75"))
+    assert matrix.marginal_contributions == pytest.approx({"early": 1.3, "mid": 1.15, "late": 1.75}, abs=1e-12)
+    assert matrix.marginal_basis == "factorial_main_effect"
+
+
+def test_the_example_matrix_has_the_interactions_computed_by_hand():
+    """Does early+mid together exceed early and mid separately? Seen from all slots off."""
+    matrix = CounterfactualEngine().evaluate(SLOTS, MATRIX.__getitem__, epoch=7)
+    early_mid = Fraction("64.9") - Fraction("63.5") - Fraction("63.8") + Fraction("62.3")
+    early_late = Fraction("65.8") - Fraction("63.5") - Fraction("64.1") + Fraction("62.3")
+    mid_late = Fraction("65.2") - Fraction("63.8") - Fraction("64.1") + Fraction("62.3")
+    assert (early_mid, early_late, mid_late) == (Fraction("-0.1"), Fraction("0.5"), Fraction("-0.4"))
+    assert matrix.interaction_effects == pytest.approx(
+        {("early", "mid"): -0.1, ("early", "late"): 0.5, ("mid", "late"): -0.4}, abs=1e-12
+    )
+    assert matrix.interaction_basis == "empty_corner"
+
+
+def test_the_example_matrix_is_complete_and_says_what_it_is():
+    matrix = CounterfactualEngine().evaluate(SLOTS, MATRIX.__getitem__, epoch=7)
+    assert {result.config: result.val_accuracy for result in matrix.configs} == MATRIX
+    assert [result.config for result in matrix.configs] == sorted(MATRIX)
+    assert (matrix.epoch, matrix.slot_ids, matrix.strategy, matrix.metric) == (7, SLOTS, "full_factorial", "accuracy")
+    assert (matrix.complete, matrix.skipped, matrix.stop_reason) == (True, (), "")
+    assert matrix.validity == CounterfactualValidityNote()
+    assert matrix.removal_delta() == pytest.approx(4.1)
+    assert matrix.seconds >= 0
+
+
+def test_eight_accuracies_alone_support_no_claim():
+    """An exact value has no sampling error, but of the validation set's error nothing is known."""
+    matrix = CounterfactualEngine().evaluate(SLOTS, MATRIX.__getitem__, epoch=7)
+    for found in matrix.shapley_values.values():
+        assert (found.std, found.ci_low, found.exact, found.sampling_std, found.evaluation_std) == (None, None, True, 0.0, None)
+        assert (found.n_samples, found.algorithm) == (8, "exact")
+    assert matrix.positive_claims() == claims(matrix) == ()
+
+
+# Strategies
+
+
+@pytest.mark.parametrize("n", range(1, 7))
+def test_a_full_factorial_evaluates_every_coalition_once_from_both_corners_inwards(n):
+    value = Counting(game(n))
+    matrix = CounterfactualEngine(CounterfactualConfig(strategy="full_factorial")).evaluate(names(n), value, 1)
+    assert sorted(value.asked) == sorted(product((False, True), repeat=n))
+    assert value.asked[:2] == [(True,) * n, (False,) * n]
+    assert {sum(config) for config in value.asked[2 : 2 + n]} <= {n - 1}
+    assert matrix.complete
+
+
+@pytest.mark.parametrize("n", range(3, 8))
+def test_ablation_switches_each_slot_off_alone_and_gives_removal_costs(n):
+    value = Counting(game(n))
+    matrix = CounterfactualEngine(ABLATION).evaluate(names(n), value, 1)
+    all_on = (True,) * n
+    one_off = [(*all_on[:i], False, *all_on[i + 1 :]) for i in range(n)]
+    assert value.asked == [all_on, (False,) * n, *one_off]
+    assert matrix.marginal_basis == "removal_cost"
+    assert matrix.marginal_contributions == {
+        slot: value.value(all_on) - value.value(off) for slot, off in zip(names(n), one_off, strict=True)
+    }
+    assert (matrix.strategy, matrix.complete) == ("ablation_only", True)
+    assert (matrix.shapley_values, matrix.interaction_effects, matrix.interaction_basis) == (None, {}, "none")
+
+
+def test_ablation_of_two_slots_happens_to_know_everything_and_still_calls_its_marginals_removal_costs():
+    matrix = CounterfactualEngine(ABLATION).evaluate(("a", "b"), game(2), 1)
+    assert len(matrix.configs) == 4
+    assert matrix.marginal_basis == "removal_cost"
+    assert matrix.shapley_values["a"].exact
+
+
+def test_one_slot_is_worth_what_it_adds():
+    for config in (CounterfactualConfig(), ABLATION, SAMPLING):
+        matrix = CounterfactualEngine(config).evaluate(["early"], lambda on: 60.0 + 2.5 * on[0], 1)
+        assert matrix.shapley_values["early"].mean == 2.5
+        assert matrix.marginal_contributions == {"early": 2.5}
+        assert (len(matrix.configs), matrix.interaction_effects, matrix.interaction_basis) == (2, {}, "none")
+
+
+@given(st.integers(5, 9), st.integers(0, 1000))
+@settings(deadline=None, max_examples=30)
+def test_sampling_evaluates_each_coalition_once_and_distributes_the_whole_gain(n, seed):
+    value = Counting(game(n, seed))
+    matrix = CounterfactualEngine(SAMPLING, seed).evaluate(names(n), value, 1)
+    assert len(value.asked) == len(set(value.asked)) == len(matrix.configs) <= 4 * (n - 1) + 2
+    assert value.asked[:2] == [(True,) * n, (False,) * n]
+    gain = value.value((True,) * n) - value.value((False,) * n)
+    assert sum(found.mean for found in matrix.shapley_values.values()) == pytest.approx(gain, abs=1e-9)
+    assert {(f.n_samples, f.algorithm, f.exact) for f in matrix.shapley_values.values()} == {(4, "permutation_antithetic", False)}
+    assert matrix.complete
+
+
+@given(st.integers(5, 8), st.integers(0, 1000))
+@settings(deadline=None, max_examples=30)
+def test_sampling_is_exact_for_a_game_of_single_slots_and_pairs(n, seed):
+    rng = np.random.default_rng(seed)
+    alone, together = rng.uniform(0, 3, size=n), np.triu(rng.uniform(-0.5, 0.5, size=(n, n)), 1)
+
+    def value(config):
+        on = np.array(config, dtype=float)
+        return 50 + float(on @ alone + on @ together @ on)
+
+    matrix = CounterfactualEngine(SAMPLING, seed).evaluate(names(n), value, 1)
+    for found, exact in zip(matrix.shapley_values.values(), shapley_values(table_of(value, n)), strict=True):
+        assert found.mean == pytest.approx(exact, abs=1e-9)
+        assert found.std == pytest.approx(0, abs=1e-9)
+
+
+def test_twenty_slots_are_sampled():
+    strength = np.linspace(-1, 1, 20)
+
+    def value(config):
+        on = np.array(config, dtype=float)
+        return 50 + float(on @ strength) + 2.0 * float(on[:3].prod())
+
+    asked = Counting(value)
+    matrix = CounterfactualEngine(CounterfactualConfig()).evaluate(names(20), asked, 1)
+    assert (matrix.strategy, matrix.complete) == ("shapley", True)
+    assert len(matrix.configs) <= 20 * 19 + 2
+    for i, found in enumerate(matrix.shapley_values.values()):
+        expected = strength[i] + (2 / 3 if i < 3 else 0)
+        assert found.mean == pytest.approx(expected, abs=max(4 * found.std, 1e-9))
+    assert set(matrix.marginal_contributions) <= set(names(20))
+    assert matrix.marginal_basis == "removal_cost"
+
+
+def test_coalitions_that_sampling_happens_to_exhaust_give_exact_values():
+    matrix = CounterfactualEngine(CounterfactualConfig(strategy="shapley", shapley_samples=60)).evaluate(SLOTS, MATRIX.get, 1)
+    assert len(matrix.configs) == 8
+    assert matrix.shapley_values["early"].algorithm == "exact"
+    assert matrix.shapley_values["early"].mean == pytest.approx(19 / 15)
+    assert matrix.marginal_basis == "factorial_main_effect"
+
+
+def test_auto_is_exact_wherever_sampling_would_cost_as_much():
+    assert CounterfactualEngine().evaluate(names(6), game(6), 1).strategy == "full_factorial"
+    assert CounterfactualEngine().evaluate(names(8), game(8), 1).strategy == "shapley"
+
+
+def test_the_same_seed_and_epoch_repeat_and_another_of_either_does_not():
+    def run(seed, epoch):
+        return [r.config for r in CounterfactualEngine(SAMPLING, seed).evaluate(names(8), game(8), epoch).configs]
+
+    assert run(0, 3) == run(0, 3)
+    assert run(0, 3) != run(1, 3)
+    assert run(0, 3) != run(0, 4)
+
+
+def test_the_global_generator_is_left_alone():
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002 -- the one under test
+    CounterfactualEngine(SAMPLING).evaluate(names(8), game(8), 1)
+    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002 -- the same
+
+
+# Budgets
+
+
+def test_a_factorial_cut_short_lists_what_was_skipped_and_claims_no_shapley_value():
+    config = CounterfactualConfig(strategy="full_factorial", max_configurations=5)
+    matrix = CounterfactualEngine(config).evaluate(SLOTS, MATRIX.__getitem__, 1)
+    assert (matrix.complete, matrix.stop_reason) == (False, "max_configurations=5 reached")
+    evaluated = {result.config for result in matrix.configs}
+    assert (len(evaluated), len(matrix.skipped)) == (5, 3)
+    assert evaluated | set(matrix.skipped) == set(MATRIX)
+    assert (matrix.shapley_values, matrix.interaction_effects, matrix.interaction_basis) == (None, {}, "none")
+    assert matrix.marginal_basis == "removal_cost"
+    assert matrix.marginal_contributions == pytest.approx({"early": 1.2, "mid": 0.6, "late": 1.5})
+
+
+def test_a_budget_of_one_evaluates_all_on_and_says_nothing_else():
+    config = CounterfactualConfig(strategy="full_factorial", max_configurations=1)
+    matrix = CounterfactualEngine(config).evaluate(SLOTS, MATRIX.__getitem__, 1)
+    assert [result.config for result in matrix.configs] == [(True, True, True)]
+    assert (matrix.marginal_contributions, matrix.marginal_basis) == ({}, "none")
+    assert matrix.removal_delta() is None
+
+
+def test_a_budget_that_just_suffices_is_no_cut():
+    config = CounterfactualConfig(strategy="full_factorial", max_configurations=8)
+    assert CounterfactualEngine(config).evaluate(SLOTS, MATRIX.__getitem__, 1).complete
+
+
+def test_sampling_cut_short_uses_whole_pairs_only():
+    n, value = 8, game(8)
+    full = CounterfactualEngine(CounterfactualConfig(strategy="shapley", shapley_samples=6)).evaluate(names(n), value, 1)
+    cut_config = CounterfactualConfig(strategy="shapley", shapley_samples=6, max_configurations=len(full.configs) - 1)
+    cut = CounterfactualEngine(cut_config).evaluate(names(n), value, 1)
+    two_pairs = CounterfactualEngine(CounterfactualConfig(strategy="shapley", shapley_samples=6, max_configurations=30))
+    assert not cut.complete
+    assert {found.n_samples for found in cut.shapley_values.values()} == {4}
+    assert cut.shapley_values == two_pairs.evaluate(names(n), value, 1).shapley_values
+
+
+def test_one_pair_gives_values_without_a_standard_error():
+    config = CounterfactualConfig(strategy="shapley", shapley_samples=2)
+    for found in CounterfactualEngine(config).evaluate(names(8), game(8), 1).shapley_values.values():
+        assert (found.n_samples, found.std, found.sampling_std, found.ci_low) == (2, None, None, None)
+
+
+def test_sampling_cut_before_the_first_pair_gives_none():
+    config = CounterfactualConfig(strategy="shapley", max_configurations=5)
+    matrix = CounterfactualEngine(config).evaluate(names(8), game(8), 1)
+    assert (matrix.shapley_values, len(matrix.configs), matrix.complete) == (None, 5, False)
+
+
+def test_a_timeout_starts_no_further_evaluation():
+    def slow(config):
+        time.sleep(0.1)
+        return MATRIX[config]
+
+    config = CounterfactualConfig(timeout_seconds=0.15)
+    matrix = CounterfactualEngine(config).evaluate(SLOTS, slow, 1)
+    assert (matrix.complete, matrix.stop_reason) == (False, "timeout_seconds=0.15 reached")
+    assert 1 <= len(matrix.configs) <= 2
+    assert len(matrix.configs) + len(matrix.skipped) == 8
+    assert matrix.shapley_values is None
+    assert matrix.seconds >= 0.1
+
+
+def test_no_time_at_all_evaluates_nothing():
+    matrix = CounterfactualEngine(CounterfactualConfig(timeout_seconds=0)).evaluate(SLOTS, MATRIX.__getitem__, 1)
+    assert (matrix.configs, matrix.complete, len(matrix.skipped)) == ((), False, 8)
+
+
+def test_a_cap_and_a_timeout_that_both_suffice_cut_nothing():
+    config = CounterfactualConfig(timeout_seconds=60, max_configurations=100)
+    assert CounterfactualEngine(config).evaluate(SLOTS, MATRIX.__getitem__, 1).stop_reason == ""
+
+
+# What a value function may return, and what is kept of it
+
+
+def test_with_metric_loss_a_number_is_the_loss_and_less_of_it_is_better():
+    losses = {config: 3.0 - 0.5 * config[0] + 0.25 * config[1] for config in product((False, True), repeat=2)}
+    matrix = CounterfactualEngine().evaluate(("good", "bad"), losses.__getitem__, 1, metric="loss")
+    assert {result.config: result.val_loss for result in matrix.configs} == losses
+    assert all(result.val_accuracy is None for result in matrix.configs)
+    assert {slot: found.mean for slot, found in matrix.shapley_values.items()} == pytest.approx({"good": 0.5, "bad": -0.25})
+    assert matrix.value((True, True)) == -2.75
+    assert matrix.metric == "loss"
+
+
+def test_an_evaluation_keeps_loss_accuracy_and_classes():
+    evaluation = Evaluation(loss=0.7, accuracy=80.0, per_class_accuracy={0: 70.0, 1: 90.0})
+    matrix = CounterfactualEngine().evaluate(("early",), lambda _: evaluation, 1)
+    (off, _) = matrix.configs
+    assert off == CounterfactualResult(config=(False,), val_loss=0.7, val_accuracy=80.0, per_class_accuracy={0: 70.0, 1: 90.0})
+    assert matrix.n_examples is None
+
+
+def test_a_result_is_kept_as_it_is():
+    def value(config):
+        return CounterfactualResult(config=config, alpha_settings={"early": 0.3 * config[0]}, val_loss=1.0, val_accuracy=50.0)
+
+    matrix = CounterfactualEngine().evaluate(("early",), value, 1, alphas={"early": 0.9})
+    assert matrix.configs == (value((False,)), value((True,)))
+
+
+def test_the_accuracy_may_be_left_to_the_correct_bits():
+    matrix = CounterfactualEngine().evaluate(("early",), lambda on: Evaluation(correct=(True, False, False, on[0])), 1)
+    assert [result.val_accuracy for result in matrix.configs] == [25.0, 50.0]
+    assert matrix.n_examples == 4
+
+
+def test_numpy_numbers_are_numbers():
+    matrix = CounterfactualEngine().evaluate(("early",), lambda on: np.float32(50 + on[0]), 1)
+    assert matrix.shapley_values["early"].mean == 1.0
+
+
+def bits(n, examples=400, seed=0):
+    """Correctness by coalition: each example needs some strength, of which each slot gives it a different part."""
+    rng = np.random.default_rng(seed)
+    needed, given_by = rng.uniform(0, n, size=examples), rng.normal(1, 0.5, size=(n, examples))
+    correct = {c: tuple((np.array(c) @ given_by > needed).tolist()) for c in product((False, True), repeat=n)}
+    return lambda config: Evaluation(correct=correct[config])
+
+
+def test_per_example_outcomes_give_an_exact_value_its_standard_error():
+    value = bits(3)
+    matrix = CounterfactualEngine().evaluate(SLOTS, value, 1)
+    correct = np.array([value(config).correct for config in product((False, True), repeat=3)], dtype=float)
+    for slot, found in enumerate(matrix.shapley_values.values()):
+        per_example = [shapley_values(100 * correct[:, x])[slot] for x in range(correct.shape[1])]
+        assert found.mean == pytest.approx(np.mean(per_example))
+        assert found.std == found.evaluation_std == pytest.approx(np.std(per_example, ddof=1) / np.sqrt(400))
+        assert found.ci_low < found.mean < found.ci_high
+    assert matrix.n_examples == 400
+    assert matrix.positive_claims() == claims(matrix) == SLOTS
+
+
+def test_sampled_values_have_both_errors():
+    n, value = 8, bits(8)
+    sampled = CounterfactualEngine(CounterfactualConfig(strategy="shapley")).evaluate(names(n), value, 1).shapley_values
+    exact = CounterfactualEngine(CounterfactualConfig(force_full_factorial=True)).evaluate(names(n), value, 1).shapley_values
+    for slot, found in sampled.items():
+        assert found.std == pytest.approx(np.hypot(found.sampling_std, found.evaluation_std))
+        assert abs(found.mean - exact[slot].mean) < 5 * found.sampling_std
+
+    def variance(estimates):
+        return np.mean([found.evaluation_std**2 for found in estimates.values()])
+
+    # One slot's is itself estimated from ten pairs; over eight slots that evens out.
+    assert variance(sampled) == pytest.approx(variance(exact), rel=0.25)
+
+
+def test_outcomes_of_some_coalitions_only_are_no_outcomes():
+    value = bits(2)
+    matrix = CounterfactualEngine().evaluate(("a", "b"), lambda c: value(c) if all(c) else 50.0, 1)
+    assert matrix.n_examples is None
+    assert matrix.shapley_values["a"].std is None
+
+
+def test_correct_bits_are_no_outcomes_of_a_loss():
+    matrix = CounterfactualEngine().evaluate(
+        ("a",), lambda on: Evaluation(loss=1.0 - 0.5 * on[0], correct=(True, False, on[0])), 1, metric="loss"
+    )
+    assert matrix.shapley_values["a"].mean == 0.5
+    assert matrix.shapley_values["a"].std is None
+
+
+# Alphas: on means the present alpha
+
+
+def test_alphas_are_recorded_as_given_and_zero_for_what_was_off():
+    matrix = CounterfactualEngine().evaluate(("early", "mid"), game(2), 1, alphas={"early": 0.4, "mid": 1.0})
+    assert {result.config: result.alpha_settings for result in matrix.configs} == {
+        (False, False): {"early": 0.0, "mid": 0.0},
+        (False, True): {"early": 0.0, "mid": 1.0},
+        (True, False): {"early": 0.4, "mid": 0.0},
+        (True, True): {"early": 0.4, "mid": 1.0},
+    }
+
+
+def test_alphas_that_nobody_knows_are_not_invented():
+    matrix = CounterfactualEngine().evaluate(("early",), game(1), 1)
+    assert all(result.alpha_settings == {} for result in matrix.configs)
+
+
+class AllAtOnce:
+    """A value that knows its slots and takes coalitions together."""
+
+    slot_ids = SLOTS
+    alphas = {"early": 0.25, "mid": 0.5, "late": 1.0}  # noqa: RUF012 -- never changed
+
+    def __init__(self):
+        self.calls = []
+
+    def evaluate_all(self, configs):
+        self.calls.append(len(configs))
+        return [Evaluation(accuracy=MATRIX[config]) for config in configs]
+
+
+def test_a_value_that_takes_all_coalitions_gets_them_in_one_call_and_tells_its_alphas():
+    value = AllAtOnce()
+    matrix = CounterfactualEngine().evaluate(SLOTS, value, 1)
+    assert value.calls == [8]
+    assert matrix.shapley_values["early"].mean == pytest.approx(19 / 15)
+    assert matrix.configs[-1].alpha_settings == value.alphas
+
+
+def test_a_cap_counts_for_coalitions_handed_over_together():
+    value = AllAtOnce()
+    config = CounterfactualConfig(strategy="full_factorial", max_configurations=5)
+    assert len(CounterfactualEngine(config).evaluate(SLOTS, value, 1).configs) == value.calls[0] == 5
+
+
+def test_a_timeout_is_kept_by_handing_coalitions_over_one_by_one():
+    value = AllAtOnce()
+    assert CounterfactualEngine(CounterfactualConfig(timeout_seconds=60)).evaluate(SLOTS, value, 1).complete
+    assert value.calls == [1] * 8
+
+
+def test_interactions_name_every_pair_in_order():
+    matrix = CounterfactualEngine().evaluate(names(4), game(4), 1)
+    assert list(matrix.interaction_effects) == list(combinations(names(4), 2))
+
+
+def test_a_matrix_of_the_engine_is_stored_without_loss():
+    config = CounterfactualConfig(strategy="shapley", shapley_samples=4, max_configurations=20)
+    matrix = CounterfactualEngine(config).evaluate(names(6), bits(6), 1, alphas=dict.fromkeys(names(6), 0.5))
+    assert type(matrix).from_plain(matrix.to_plain()) == matrix

@@ -1,0 +1,160 @@
+"""Bad input: each a clear error, word for word."""
+
+import pytest
+
+from karn_wandb.attribution import CounterfactualEngine
+from karn_wandb.errors import AttributionError
+from karn_wandb.records import CounterfactualConfig, CounterfactualResult, Evaluation
+
+
+def message(slot_ids=("early", "mid"), value=lambda _: 50.0, epoch=1, config=None, **options):
+    with pytest.raises(AttributionError) as caught:
+        CounterfactualEngine(config or CounterfactualConfig()).evaluate(slot_ids, value, epoch, **options)
+    return str(caught.value)
+
+
+def test_no_slots():
+    assert message(()) == "a coalition game needs at least one slot; got none. Attribute once a slot is there."
+
+
+def test_slots_named_twice():
+    assert message(("early", "mid", "early")) == "every slot may be named once; got 'early' twice."
+
+
+@pytest.mark.parametrize("slot_ids", ["early", (1, 2)])
+def test_slots_that_are_no_names(slot_ids):
+    assert message(slot_ids) == f"slot_ids must be a sequence of names; got {slot_ids!r}."
+
+
+def test_a_full_factorial_of_too_many_slots():
+    config = CounterfactualConfig(force_full_factorial=True)
+    assert message(tuple("abcdefghijklmnopq"), config=config) == (
+        'a full factorial may have at most 16 slots; got 17 slots, 131072 coalitions. Sample them with strategy="shapley".'
+    )
+
+
+def test_a_value_function_that_raises_in_the_middle_is_named_with_its_coalition_and_its_error():
+    def value(config):
+        return 50.0 if all(config) else 1 / 0
+
+    with pytest.raises(AttributionError) as caught:
+        CounterfactualEngine().evaluate(("early", "mid"), value, 1)
+    assert str(caught.value) == (
+        "the value function failed for coalition 00 of (early, mid); got ZeroDivisionError: division by zero. "
+        "What it raised is the cause of this error."
+    )
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_an_accuracy_that_no_evaluation_can_hold_is_named_with_its_coalition():
+    assert message(("early",), lambda _: Evaluation(accuracy=120.0)) == (
+        "the value function failed for coalition 1 of (early); got RecordError: Evaluation.accuracy must be between 0 and 100; "
+        "got 120.0. Accuracies are percentages, 0 to 100.. What it raised is the cause of this error."
+    )
+
+
+def test_an_interrupt_goes_through():
+    def value(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        CounterfactualEngine().evaluate(("early",), value, 1)
+
+
+@pytest.mark.parametrize("number", [-0.1, 100.5, float("nan"), float("inf")])
+def test_a_number_that_is_no_accuracy(number):
+    assert message(("early",), lambda _: number) == (
+        f"the value of coalition 1 of (early) must be an accuracy in percent, 0 to 100; got {number}. "
+        'For a loss pass metric="loss".'
+    )
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_a_loss_that_is_not_finite(number):
+    for value in (lambda _: number, lambda _: Evaluation(loss=number, accuracy=50.0)):
+        assert message(("early",), value, metric="loss") == (
+            f"the value of coalition 1 of (early) must be a finite loss; got {number}."
+        )
+
+
+@pytest.mark.parametrize(("answer", "shown"), [(None, "None (NoneType)"), ("66.4", "'66.4' (str)"), (True, "True (bool)")])
+def test_what_is_no_value(answer, shown):
+    assert message(("early", "mid"), lambda config: 50.0 if all(config) else answer) == (
+        f"the value of coalition 00 of (early, mid) must be a number, an Evaluation or a CounterfactualResult; got {shown}."
+    )
+
+
+def test_an_evaluation_without_the_metric():
+    assert message(("early",), lambda _: Evaluation(loss=0.5)) == (
+        "the value of coalition 1 of (early) has no accuracy. Return the accuracy, or evaluate another metric."
+    )
+    assert message(("early",), lambda _: Evaluation(accuracy=50.0, correct=()), metric="loss") == (
+        "the value of coalition 1 of (early) has no loss. Return the loss, or evaluate another metric."
+    )
+
+
+def test_a_result_of_another_coalition():
+    result = CounterfactualResult(config=(False,), val_accuracy=50.0)
+    assert message(("early",), lambda _: result) == (
+        "the value of coalition 1 of (early) must be a result of that coalition; got one of (False,)."
+    )
+
+
+def test_correct_bits_of_varying_length():
+    assert message(("early",), lambda on: Evaluation(correct=(True,) * (100 - on[0]))) == (
+        "every coalition must have its `correct` bits for the same validation examples; "
+        "got 99, and 100 for coalition 0 of (early). Evaluate the same batches in the same order for all coalitions."
+    )
+
+
+def test_correct_bits_that_contradict_the_accuracy():
+    assert message(("early",), lambda _: Evaluation(accuracy=60.0, correct=(True, False))) == (
+        "the accuracy of coalition 1 of (early) must be the share of its `correct` examples; "
+        "got accuracy 60.0 and 50.0 % correct. Return the bits the accuracy was counted from, or no bits."
+    )
+
+
+@pytest.mark.parametrize("alphas", [{"early": 1.0}, {"early": 1.0, "mid": 1.0, "late": 1.0}, {}])
+def test_alphas_of_other_slots(alphas):
+    assert message(alphas=alphas) == (
+        f"alphas must name every slot and no other; got {sorted(alphas)} for the slots ['early', 'mid']."
+    )
+
+
+def test_an_unknown_metric():
+    assert message(metric="f1") == 'metric must be "accuracy" or "loss"; got \'f1\'.'
+
+
+@pytest.mark.parametrize("epoch", [-1, 1.5, True, None])
+def test_an_epoch_that_is_none(epoch):
+    assert message(epoch=epoch) == f"epoch must be a whole number of at least 0; got {epoch!r}."
+
+
+def test_a_seed_that_is_none():
+    with pytest.raises(AttributionError) as caught:
+        CounterfactualEngine(seed=-1)
+    assert str(caught.value) == "seed must be a whole number of at least 0; got -1."
+
+
+class TooFew:
+    def evaluate_all(self, configs):
+        return [Evaluation(accuracy=50.0)] * (len(configs) - 1)
+
+
+def test_a_value_that_loses_coalitions():
+    assert message(value=TooFew()) == "evaluate_all must return an evaluation for each of 4 coalitions of (early, mid); got 3."
+
+
+class OtherSlots:
+    slot_ids = ("mid", "early")
+    alphas = {"mid": 1.0, "early": 1.0}  # noqa: RUF012 -- never changed
+
+    def __call__(self, config):
+        return 50.0
+
+
+def test_slots_in_another_order_than_the_value_functions():
+    assert message(value=OtherSlots()) == (
+        "slot_ids must be those of the value function, in its order; got ('early', 'mid') and ('mid', 'early'). "
+        "Pass value.slot_ids."
+    )

@@ -1,0 +1,169 @@
+"""Standard errors against simulations, intervals against the distributions they are taken from."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from karn_wandb.attribution import CounterfactualEngine
+from karn_wandb.attribution.games import coalition_sizes, shapley_values
+from karn_wandb.attribution.uncertainty import degrees_of_freedom, estimate, exact_evaluation_errors, p_positive
+from karn_wandb.records import CounterfactualConfig, Evaluation
+
+SLOTS = ("early", "mid", "late")
+SAMPLED = {"n_samples": 20, "algorithm": "permutation_antithetic"}
+EXACT = {"n_samples": 8, "algorithm": "exact"}
+
+
+def drawn_bits(rng, examples):
+    """Correctness of each example under each coalition: one difficulty per example, "late" changes nothing on average.
+
+    Coalitions agree on most examples, as those of a real model do; "late" flips some both ways, equally often.
+    """
+    on = (np.arange(8)[:, None] >> np.array([2, 1, 0])) & 1
+    skill = 0.60 + 0.05 * on[:, 0] + 0.02 * on[:, 1] + 0.02 * on[:, 0] * on[:, 1]
+    difficulty, flips = rng.uniform(size=examples), rng.uniform(-0.1, 0.1, size=examples)
+    return difficulty + on[:, 2:] * flips < skill[:, None]
+
+
+def test_the_error_from_the_validation_set_is_the_spread_over_validation_sets():
+    rng = np.random.default_rng(0)
+    drawn = [drawn_bits(rng, 500) for _ in range(1000)]
+    values = np.array([shapley_values(100.0 * correct.mean(axis=1)) for correct in drawn])
+    errors = np.array([exact_evaluation_errors(correct) for correct in drawn])
+    # The sd of 1,000 draws is itself uncertain by 2.2 %.
+    np.testing.assert_allclose(errors.mean(axis=0), values.std(axis=0, ddof=1), rtol=0.08)
+
+
+def test_a_slot_without_effect_is_rarely_claimed_positive_and_one_with_effect_mostly():
+    """The exact value of a slot without effect is positive half of the time; the rule mean - 2 std > 0 allows 2.3 %."""
+    rng = np.random.default_rng(1)
+    claimed = dict.fromkeys(SLOTS, 0)
+    positive = 0
+    for _ in range(250):
+        correct = dict(zip(np.ndindex(2, 2, 2), drawn_bits(rng, 400).tolist(), strict=True))
+        matrix = CounterfactualEngine().evaluate(SLOTS, lambda c, correct=correct: Evaluation(correct=correct[c]), epoch=1)
+        positive += matrix.shapley_values["late"].mean > 0
+        for slot in matrix.positive_claims():
+            claimed[slot] += 1
+    assert 95 < positive < 155
+    assert claimed["late"] < 15
+    assert claimed["early"] > 240
+
+
+def test_the_error_of_one_slot_is_that_of_paired_proportions():
+    """Reference: McNemar's setting, 30 examples gained and 10 lost of 1,000: var = (40 - 20^2/1000) / 999 / 1000."""
+    off = np.array([False] * 30 + [True] * 10 + [True] * 960)
+    on = np.array([True] * 30 + [False] * 10 + [True] * 960)
+    (error,) = exact_evaluation_errors(np.stack([off, on]))
+    assert error == pytest.approx(100 * math.sqrt((40 - 20**2 / 1000) / 999 / 1000), rel=1e-12)
+
+
+def test_many_examples_are_solved_in_parts(monkeypatch):
+    correct = drawn_bits(np.random.default_rng(0), 101)
+    whole = exact_evaluation_errors(correct)
+    monkeypatch.setattr("karn_wandb.attribution.uncertainty._CHUNK", 8 * 7)
+    np.testing.assert_allclose(exact_evaluation_errors(correct), whole, rtol=1e-12)
+
+
+def test_one_example_has_no_spread():
+    assert exact_evaluation_errors(np.ones((8, 1), dtype=bool)) is None
+
+
+def test_the_error_from_sampling_is_the_spread_over_samples():
+    """Also when permutations share cached coalitions: a cache saves evaluations, it does not correlate permutations."""
+    table = np.random.default_rng(5).normal(50, 3, size=(2,) * 8)
+    config = CounterfactualConfig(strategy="shapley", shapley_samples=20)
+    slots = tuple("abcdefgh")
+    runs = [
+        CounterfactualEngine(config, seed).evaluate(slots, lambda c: float(table[tuple(map(int, c))]), 1) for seed in range(200)
+    ]
+    means = np.array([[found.mean for found in run.shapley_values.values()] for run in runs])
+    squares = np.array([[found.std**2 for found in run.shapley_values.values()] for run in runs])
+    np.testing.assert_allclose(np.sqrt(squares.mean(axis=0)), means.std(axis=0, ddof=1), rtol=0.2)
+    covered = [
+        found.ci_low <= exact <= found.ci_high
+        for run in runs
+        for found, exact in zip(run.shapley_values.values(), shapley_values(table.ravel()), strict=True)
+    ]
+    assert 0.92 < np.mean(covered) < 0.98
+
+
+def test_both_errors_together_are_the_spread_over_samples_and_validation_sets():
+    """Slots of a network whose examples interact far more than their mean does, each draw with new examples."""
+    n, examples, slots = 6, 100, tuple("abcdef")
+    sizes = coalition_sizes(n)
+    rng = np.random.default_rng(2)
+    order = CounterfactualConfig(strategy="shapley", shapley_samples=10)
+    found = []
+    for seed in range(250):
+        needed = rng.uniform(0, 8, size=examples)  # how many slots an example needs, some of them of its own
+        correct = sizes[:, None] + rng.normal(0, 1.5, size=(2**n, examples)) > needed
+        table = correct.reshape(*(2,) * n, examples).tolist()
+        found.append(CounterfactualEngine(order, seed).evaluate(slots, lambda c, t=table: Evaluation(correct=at(t, c)), 1))
+    means = np.array([[e.mean for e in run.shapley_values.values()] for run in found])
+    squares = {part: np.array([[getattr(e, part) ** 2 for e in run.shapley_values.values()] for run in found]) for part in PARTS}
+    # All slots are alike, so they are pooled: 1,500 values, their sd uncertain by about 2 %.
+    assert np.sqrt(squares["std"].mean()) == pytest.approx(means.std(ddof=1), rel=0.08)
+    assert squares["evaluation_std"].mean() > 0.1 * squares["std"].mean()
+    assert squares["sampling_std"].mean() > 0.1 * squares["std"].mean()
+
+
+PARTS = ("std", "sampling_std", "evaluation_std")
+
+
+def at(nested, config):
+    for on in config:
+        nested = nested[on]
+    return nested
+
+
+def test_both_errors_add_in_quadrature():
+    found = estimate(1.0, sampling=0.3, evaluation=0.4, **SAMPLED)
+    assert (found.std, found.sampling_std, found.evaluation_std) == (pytest.approx(0.5), 0.3, 0.4)
+
+
+def test_sampling_error_alone_has_students_interval_with_pairs_minus_one():
+    found = estimate(1.0, sampling=0.5, evaluation=None, **SAMPLED)
+    assert (found.std, found.exact) == (0.5, False)
+    assert (found.ci_low, found.ci_high) == pytest.approx(stats.t.interval(0.95, 9, loc=1.0, scale=0.5))
+    assert p_positive(found) == pytest.approx(stats.t.sf(2.0, 9))
+
+
+def test_evaluation_error_alone_has_the_normal_interval():
+    found = estimate(1.0, sampling=0.0, evaluation=0.5, **EXACT)
+    assert (found.std, found.exact) == (0.5, True)
+    assert (found.ci_low, found.ci_high) == pytest.approx(stats.norm.interval(0.95, loc=1.0, scale=0.5))
+    assert p_positive(found) == pytest.approx(stats.norm.sf(2.0))
+
+
+def test_both_errors_have_degrees_of_freedom_between_by_satterthwaite():
+    """Reference: Welch-Satterthwaite with a component of infinite degrees of freedom, (s^2 + e^2)^2 / (s^4 / 9)."""
+    found = estimate(1.0, sampling=0.3, evaluation=0.4, **SAMPLED)
+    assert degrees_of_freedom(found) == pytest.approx((0.09 + 0.16) ** 2 / (0.09**2 / 9))
+
+
+def test_an_exact_value_without_outcomes_has_no_standard_error_rather_than_none_at_all():
+    found = estimate(1.0, sampling=0.0, evaluation=None, **EXACT)
+    assert (found.std, found.ci_low, found.ci_high) == (None, None, None)
+    assert found.sampling_std == 0.0
+    assert p_positive(found) == 1.0
+
+
+def test_one_pair_does_not_tell_its_sampling_error_so_the_rest_is_not_passed_off_as_all():
+    found = estimate(1.0, sampling=None, evaluation=0.4, n_samples=2, algorithm="permutation_antithetic")
+    assert (found.std, found.ci_low, found.evaluation_std) == (None, None, 0.4)
+
+
+@pytest.mark.parametrize(("mean", "p"), [(1.0, 0.0), (0.0, 1.0), (-1.0, 1.0)])
+def test_without_any_spread_the_sign_decides(mean, p):
+    found = estimate(mean, sampling=0.0, evaluation=0.0, **SAMPLED)
+    assert (found.ci_low, found.ci_high) == (mean, mean)
+    assert p_positive(found) == p
+
+
+@pytest.mark.parametrize("tiny", [1e-100, 1e-300, 5e-324])
+def test_a_vanishing_sampling_error_counts_as_none(tiny):
+    found = estimate(1.0, sampling=tiny, evaluation=0.5, **SAMPLED)
+    assert (found.ci_low, found.ci_high) == pytest.approx(stats.norm.interval(0.95, loc=1.0, scale=0.5))
