@@ -1,0 +1,155 @@
+"""Chart files filled with rows, and drawn."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any, Literal
+
+from karn_wandb.errors import KarnError, UsageError
+
+Theme = Literal["inline", "light", "dark"]
+Row = Mapping[str, str | float | bool | None]
+
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+"""Colours that people with any form of colour blindness can tell apart (Okabe and Ito 2008), without its black.
+
+The first four have a contrast of at least 2.9 : 1 on white and on the dark theme.
+"""
+
+_RANGES = {"color": OKABE_ITO, "shape": ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left")}
+_VEGA_LITE = "5.20"
+_SUFFIX = ".vl.json"
+_PLACEHOLDER = re.compile(r"\$\{(field|string):([a-z_]+)\}")
+_ID = re.compile(r'\bid="([^"]+)"|url\(#([^)]+)\)')
+_INK: dict[Theme, tuple[str, str | None]] = {
+    "inline": ("currentColor", None),
+    "light": ("#1b1f24", "#ffffff"),
+    "dark": ("#e4e7eb", "#14171b"),
+}
+
+
+def names() -> list[str]:
+    """The charts there are."""
+    return sorted(f.name.removesuffix(_SUFFIX) for f in files(__package__).iterdir() if f.name.endswith(_SUFFIX))
+
+
+def fill(name: str, rows: Sequence[Row], *, domains: Mapping[str, Sequence[str]] | None = None, **titles: str) -> dict[str, Any]:
+    """A chart's Vega-Lite specification with its data and titles in place.
+
+    Args:
+        name: One of `names()`.
+        rows: What to draw; the columns are the names in the file's `${field:...}`.
+        domains: For a field, all its values in the order of their colours: the same value then has the same colour in
+            every chart.
+        titles: Text for each `${string:...}` of the file; those left out are not shown.
+
+    Raises:
+        UsageError: There is no such chart, or it has no such title.
+    """
+    if name not in names():
+        raise UsageError(f"there is no chart {name!r}", do=f"The charts are {', '.join(names())}.")
+    source = files(__package__).joinpath(name + _SUFFIX).read_text(encoding="utf-8")
+    unknown = sorted(titles.keys() - {label for kind, label in _PLACEHOLDER.findall(source) if kind == "string"})
+    if unknown:
+        raise UsageError(f"the chart {name!r} has no title {unknown[0]!r}")
+    spec: dict[str, Any] = _placed(json.loads(source), titles)
+    for kind, channel in _channels(spec):
+        if kind in _RANGES and domains and channel["field"] in domains:
+            channel["scale"] = _scale(kind, domains[channel["field"]], {row.get(channel["field"]) for row in rows})
+    return {**spec, "datasets": {"wandb": [dict(row) for row in rows]}}
+
+
+def to_svg(spec: Mapping[str, Any], *, theme: Theme = "inline", prefix: str = "chart") -> str:
+    """The chart as an SVG element.
+
+    Args:
+        spec: What `fill` returned.
+        theme: "inline" takes the colour of the text around it and has no background, so that one picture serves a
+            light and a dark page; "light" and "dark" stand alone.
+        prefix: Begins every id in the picture: give each picture of a page its own.
+
+    Raises:
+        KarnError: vl-convert is not installed.
+    """
+    drawn: str = _vl_convert().vegalite_to_svg(dict(spec), vl_version=_VEGA_LITE, config=_config(theme))
+    order = {old: f"{prefix}-{i}" for i, old in enumerate(dict.fromkeys(a for a, _ in _ID.findall(drawn) if a))}
+
+    def renamed(match: re.Match[str]) -> str:
+        new = order[match[1] or match[2]]
+        return f'id="{new}"' if match[1] else f"url(#{new})"
+
+    return _ID.sub(renamed, drawn)
+
+
+def to_png(spec: Mapping[str, Any], *, theme: Literal["light", "dark"] = "light", scale: float = 2.0) -> bytes:
+    """The chart as a PNG file, `scale` pixels for one of its own.
+
+    Raises:
+        KarnError: vl-convert is not installed.
+    """
+    png: bytes = _vl_convert().vegalite_to_png(dict(spec), vl_version=_VEGA_LITE, config=_config(theme), scale=scale)
+    return png
+
+
+def _vl_convert() -> Any:
+    try:
+        import vl_convert  # noqa: PLC0415 -- an extra, and 80 MB: loaded by those who draw
+    except ImportError as error:
+        raise KarnError("charts cannot be drawn without vl-convert", do='Run: pip install "karn-wandb[report]"') from error
+    return vl_convert
+
+
+def _placed(node: Any, titles: Mapping[str, str]) -> Any:
+    """The specification with its placeholders replaced; a text that is nothing but a missing title becomes None."""
+    if isinstance(node, dict):
+        return {key: _placed(value, titles) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_placed(value, titles) for value in node]
+    if not isinstance(node, str):
+        return node
+    whole = _PLACEHOLDER.fullmatch(node)
+    if whole and whole[1] == "string":
+        return titles.get(whole[2])
+    return _PLACEHOLDER.sub(lambda found: found[2], node)
+
+
+def _channels(node: Any, kind: str = "") -> list[tuple[str, dict[str, Any]]]:
+    """Kind and definition of every encoding channel that shows a field."""
+    if isinstance(node, list):
+        return [channel for item in node for channel in _channels(item)]
+    if not isinstance(node, dict):
+        return []
+    found = [(kind, node)] if isinstance(node.get("field"), str) else []
+    return found + [channel for key, item in node.items() for channel in _channels(item, key)]
+
+
+def _scale(kind: str, domain: Sequence[str], present: set[Any]) -> dict[str, list[str]]:
+    """The values that are drawn, each with the colour or shape of its place in the whole domain."""
+    drawn = [(value, _RANGES[kind][place % len(_RANGES[kind])]) for place, value in enumerate(domain) if value in present]
+    return {"domain": [value for value, _ in drawn], "range": [look for _, look in drawn]}
+
+
+def _config(theme: Theme) -> dict[str, Any]:
+    ink, background = _INK[theme]
+    text = {"labelColor": ink, "titleColor": ink, "labelFontSize": 12, "titleFontSize": 12}
+    lines = {"domainColor": ink, "domainOpacity": 0.45, "tickColor": ink, "tickOpacity": 0.45}
+    return {
+        "aria": False,
+        "background": background,
+        "font": "Arial, Helvetica, sans-serif",
+        "padding": 6,
+        "title": {"color": ink, "fontSize": 13, "anchor": "start", "offset": 10},
+        "axis": {**text, **lines, "titleFontWeight": "normal", "titlePadding": 8, "gridColor": ink, "gridOpacity": 0.12},
+        "axisX": {"labelFlush": False},
+        "legend": {**text, "labelFontSize": 12},
+        "range": {"category": list(OKABE_ITO)},
+        "view": {"stroke": None},
+        "style": {
+            "ink": {"color": ink, "fill": ink, "stroke": ink},
+            "quiet": {"color": ink, "stroke": ink, "opacity": 0.55},
+            "band": {"color": ink, "fill": ink, "opacity": 0.09},
+        },
+    }

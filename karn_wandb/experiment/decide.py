@@ -1,0 +1,118 @@
+"""Claims judged: each one's arms compared, the family corrected together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import pandas as pd
+
+from karn_wandb.errors import ClaimsError, SourceError, StatisticsError
+from karn_wandb.experiment.aggregate import aggregate
+from karn_wandb.experiment.claims import Claim, Claims
+from karn_wandb.experiment.experiment import Experiment
+from karn_wandb.records import ExperimentAggregation
+from karn_wandb.statistics.multiplicity import correct
+
+CONTROL_NAMES = ("none", "host_only", "host-only", "host", "control", "baseline")
+"""Values of the arm that are taken for the control when no claims file says which it is, in this order."""
+
+ARM_COLUMNS = ("config.arm", "config.controller")
+"""Columns whose values are the arms when no claims file names them; the first one that there is."""
+
+_P_OF = MappingProxyType({"superiority": "p_improvement", "non_inferiority": "p_non_inferiority", "equivalence": "p_equivalence"})
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of a claim.
+
+    Attributes:
+        claim: The claim.
+        aggregation: The comparison it rests on.
+        p: One-sided p of its test; None when there is no inference.
+        p_adjusted: The same, corrected over the family.
+    """
+
+    claim: Claim
+    aggregation: ExperimentAggregation
+    p: float | None
+    p_adjusted: float | None
+
+    @property
+    def supported(self) -> bool:
+        """Whether the corrected p is at or below the claim's level."""
+        return self.p_adjusted is not None and self.p_adjusted <= self.claim.level
+
+
+def decide(experiment: Experiment, claims: Claims) -> tuple[Decision, ...]:
+    """Judge every claim of a family.
+
+    A claim that cannot be tested counts in the family with p = 1: what was declared is corrected for, whatever became
+    of it.
+
+    Raises:
+        ClaimsError: A claim names an arm no run is in, or a column there is not.
+    """
+    aggregations = [_aggregated(experiment, claim) for claim in claims.claims]
+    ps = [_p(claim, found) for claim, found in zip(claims.claims, aggregations, strict=True)]
+    adjusted = correct([1.0 if p is None else p for p in ps], method=claims.correction)
+    return tuple(
+        Decision(claim, found, p, None if p is None else q)
+        for claim, found, p, q in zip(claims.claims, aggregations, ps, adjusted, strict=True)
+    )
+
+
+def default_claims(episodes: pd.DataFrame) -> Claims | None:
+    """The comparisons that are made when none were declared: every other arm against the control, for superiority.
+
+    The arms are the values of config `arm`, else `controller`. The control is the first of `CONTROL_NAMES` among them,
+    else the first in sorted order. Runs are paired by `base_seed` when the two arms have one in common.
+
+    Returns:
+        The comparisons, or None when there are not at least two arms.
+    """
+    column = next((c for c in ARM_COLUMNS if c in episodes.columns), None)
+    if column is None:
+        return None
+    arms = sorted(set(episodes[column].dropna()), key=str)
+    if len(arms) < 2:
+        return None
+    named = {str(arm).lower(): arm for arm in reversed(arms)}
+    control = next((named[name] for name in CONTROL_NAMES if name in named), arms[0])
+    return Claims(tuple(_exploratory(episodes, column, arm, control) for arm in arms if arm != control))
+
+
+def _exploratory(episodes: pd.DataFrame, column: str, arm: object, control: object) -> Claim:
+    name = column.removeprefix("config.")
+    seeds = [set(episodes.loc[episodes[column] == value, "base_seed"].dropna()) for value in (arm, control)]
+    return Claim(
+        name=f"{arm} against {control}",
+        treatment={name: arm},
+        control={name: control},
+        pair_by="base_seed" if seeds[0] & seeds[1] else None,
+    )
+
+
+def _aggregated(experiment: Experiment, claim: Claim) -> ExperimentAggregation:
+    try:
+        return aggregate(
+            experiment,
+            metric=claim.metric,
+            treatment=claim.treatment,
+            control=claim.control,
+            pair_by=claim.pair_by,
+            higher_is_better=claim.higher_is_better,
+            margin=claim.margin,
+            confidence=claim.confidence,
+        )
+    except (SourceError, StatisticsError) as error:
+        line = f" (line {claim.line})" if claim.line else ""
+        raise ClaimsError(f"the claim {claim.name!r}{line}: {error.what}", got=error.got, do=error.do) from error
+
+
+def _p(claim: Claim, aggregation: ExperimentAggregation) -> float | None:
+    if aggregation.comparison is None:
+        return None
+    p: float | None = getattr(aggregation.comparison, _P_OF[claim.test])
+    return p

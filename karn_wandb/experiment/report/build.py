@@ -1,0 +1,119 @@
+"""From runs and claims to what the report says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from karn_wandb.errors import SourceError
+from karn_wandb.experiment.claims import Claims, read_claims
+from karn_wandb.experiment.decide import Decision, decide, default_claims
+from karn_wandb.experiment.experiment import Experiment
+from karn_wandb.experiment.printable import printable
+from karn_wandb.experiment.report import tables, threats
+from karn_wandb.experiment.report.arms import Arms, arms_of
+from karn_wandb.experiment.report.attribution import attribution
+from karn_wandb.experiment.report.content import ClaimContent, Content, Declared, SlotAttribution, Threat
+from karn_wandb.experiment.report.curves import curves
+from karn_wandb.experiment.report.methods import citations, methods
+from karn_wandb.experiment.report.plain import plain
+from karn_wandb.experiment.report.versions import versions
+from karn_wandb.experiment.report.words import unit_of, verdict_sentences
+from karn_wandb.records import CounterfactualValidityNote
+
+
+def build_content(experiment: Experiment, claims: str | Path | None, title: str | None) -> Content:
+    """What a report on these runs says.
+
+    Raises:
+        SourceError: There are no runs.
+        ClaimsError: The claims file is wrong, or a claim names an arm or a column that there is not.
+    """
+    episodes = experiment.episodes
+    if episodes.empty:
+        raise SourceError("there are no runs to report on", do="Name a folder, a project or a record log that holds runs.")
+    family = read_claims(claims) if claims is not None else default_claims(episodes)
+    decisions = decide(experiment, family) if family else ()
+    arms = arms_of(episodes, family)
+    states = tables.states(episodes)
+    runs = tables.runs(episodes, arms, decisions)
+    slots = attribution(experiment.shapley, states, arms)
+    judged = tuple(_claim(episodes, decision, arms, len(decisions), declared=family.declared) for decision in decisions if family)
+    paragraphs = methods(runs, decisions, family, slots)
+    content = Content(
+        title=printable(title or "Experiment report"),
+        declared=_declared(family),
+        claims=judged,
+        arms=arms.order(),
+        runs=runs,
+        curves=curves(experiment.epochs, states, arms),
+        attribution=slots,
+        validity=CounterfactualValidityNote(),
+        parameters=tables.parameters(runs, arms.order()),
+        threats=_threats(experiment, family, decisions, judged, slots),
+        methods=paragraphs,
+        citations=citations(paragraphs),
+        versions=versions(episodes),
+        input_hash="",
+    )
+    return replace(content, input_hash=_hash(content))
+
+
+def _declared(family: Claims | None) -> Declared | None:
+    if family is None or not family.declared:
+        return None
+    return Declared(printable(family.family), family.correction, family.planned_runs, len(family.claims), family.sha256)
+
+
+def _claim(episodes: pd.DataFrame, decision: Decision, arms: Arms, family: int, *, declared: bool) -> ClaimContent:
+    claim = decision.claim
+    treatment, control, unit = arms.label(claim.treatment), arms.label(claim.control), unit_of(claim.metric)
+    return ClaimContent(
+        name=printable(claim.name),
+        declared=declared,
+        test=claim.test,
+        treatment=treatment,
+        control=control,
+        unit=unit,
+        margin=claim.margin,
+        confidence=claim.confidence,
+        level=claim.level,
+        p=decision.p,
+        p_adjusted=decision.p_adjusted,
+        supported=decision.supported if declared else None,
+        sentences=verdict_sentences(decision, treatment, control, unit, family, declared=declared),
+        flow=tables.flow(episodes, decision, arms),
+        aggregation=decision.aggregation,
+    )
+
+
+def _threats(
+    experiment: Experiment,
+    family: Claims | None,
+    decisions: Sequence[Decision],
+    judged: Sequence[ClaimContent],
+    slots: Sequence[SlotAttribution],
+) -> tuple[Threat, ...]:
+    found = [*threats.of_plan(family)]
+    planned = family.planned_runs if family else None
+    by_claim = {
+        content.name: tuple(threats.of_claim(experiment.episodes, decision, content.flow, planned))
+        for decision, content in zip(decisions, judged, strict=True)
+    }
+    found += threats.together(by_claim)
+    found += threats.of_code(experiment.episodes)
+    found += threats.of_attribution(experiment.counterfactuals, slots)
+    found += threats.of_reading(experiment.warnings)
+    return tuple(found)
+
+
+def _hash(content: Content) -> str:
+    """Of everything that came from the runs and the claims; wording and versions are not input."""
+    hashes = [claim.aggregation.input_hash for claim in content.claims]
+    read = [content.declared, hashes, content.runs, content.curves, content.attribution]
+    return hashlib.sha256(json.dumps(plain(read), sort_keys=True, separators=(",", ":")).encode()).hexdigest()

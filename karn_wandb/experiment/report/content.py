@@ -1,0 +1,277 @@
+"""What a report says, before it is laid out: one set of values that HTML, Markdown and JSON are written from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from karn_wandb.experiment.claims import Correction, Test
+from karn_wandb.records import CounterfactualValidityNote, ExperimentAggregation
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a claims file declared.
+
+    Attributes:
+        family: Name of the family of claims.
+        correction: How it is corrected for several claims.
+        planned_runs: Runs planned for each arm; None when not declared.
+        claims: How many claims there are.
+        sha256: Hash of the file's bytes.
+    """
+
+    family: str
+    correction: Correction
+    planned_runs: int | None
+    claims: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArmFlow:
+    """What became of the runs of one arm.
+
+    Attributes:
+        arm: Its label.
+        started: Runs the filter selects.
+        excluded: Of these, not finished or without the metric.
+        unmatched: Of these, without a partner.
+        analysed: The rest.
+    """
+
+    arm: str
+    started: int
+    excluded: int
+    unmatched: int
+    analysed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimContent:
+    """A comparison and what may be said about it.
+
+    Attributes:
+        name: What is claimed.
+        declared: Whether it stood in a claims file; an undeclared comparison is exploratory and never supported.
+        test: What had to be shown.
+        treatment: Label of the treatment arm.
+        control: Label of the control arm.
+        unit: Unit of a difference, "" when the metric has none.
+        margin: Largest difference that does not matter; None without one.
+        confidence: Confidence of the interval.
+        level: Level of the one-sided test.
+        p: Its one-sided p; None without inference.
+        p_adjusted: The same, corrected over the family.
+        supported: Whether the corrected p is at or below the level; None when exploratory.
+        sentences: The verdict in words.
+        flow: Runs of the treatment and of the control arm.
+        aggregation: All numbers.
+    """
+
+    name: str
+    declared: bool
+    test: Test
+    treatment: str
+    control: str
+    unit: str
+    margin: float | None
+    confidence: float
+    level: float
+    p: float | None
+    p_adjusted: float | None
+    supported: bool | None
+    sentences: tuple[str, ...]
+    flow: tuple[ArmFlow, ArmFlow]
+    aggregation: ExperimentAggregation
+
+
+@dataclass(frozen=True, slots=True)
+class RunContent:
+    """A run, analysed or not.
+
+    Attributes:
+        run_id: Its id.
+        name: Its display name.
+        arm: Label of its arm, "" when it is in none.
+        source: Where it was read from, as given, without the folders of an absolute path.
+        state: "finished", "failed", "crashed" or "running".
+        reason: Why it did not finish, "" when that is unknown or it did.
+        episodes: Episodes in it.
+        base_seed: Its random seed; None when it has none or several.
+        epochs: Epochs of its longest episode.
+        final_accuracy: Mean over its episodes, percent; None when one lacks it.
+        final_loss: Mean over its episodes; None when one lacks it.
+        host_params: Parameters of the host.
+        total_params: Parameters at the last epoch.
+        analysed: Whether it is in a comparison.
+        left_out: Why it is not in a comparison it belongs to, reason by reason.
+    """
+
+    run_id: str
+    name: str
+    arm: str
+    source: str
+    state: str
+    reason: str
+    episodes: int
+    base_seed: int | None
+    epochs: int | None
+    final_accuracy: float | None
+    final_loss: float | None
+    host_params: float | None
+    total_params: float | None
+    analysed: bool
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A learning curve.
+
+    Attributes:
+        label: The run, with its environment and episode when it holds several.
+        arm: Label of its arm.
+        finished: Whether the run finished.
+        epochs: Epochs with a value.
+        values: The metric at those.
+    """
+
+    label: str
+    arm: str
+    finished: bool
+    epochs: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """The learning curves of all runs.
+
+    Attributes:
+        metric: Column of the epochs that is shown; "" when none was logged.
+        curves: One for every run and episode.
+    """
+
+    metric: str
+    curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SlotValue:
+    """A slot's Shapley value in one run, at its last evaluated epoch.
+
+    Attributes:
+        run_id: The run.
+        epoch: The epoch.
+        mean: The value; the mean over episodes when there are several.
+        ci_low: Lower end of its own 95 % interval; None when unknown.
+        ci_high: Upper end of it.
+        algorithm: How it was computed.
+        exact: Whether every coalition was evaluated.
+    """
+
+    run_id: str
+    epoch: int
+    mean: float
+    ci_low: float | None
+    ci_high: float | None
+    algorithm: str
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SlotAttribution:
+    """A slot's Shapley value across the finished runs of an arm, each run one observation.
+
+    Attributes:
+        arm: Label of the arm.
+        slot: The slot.
+        unit: Unit of the value.
+        mean: Mean over runs.
+        ci_low: Lower end of the 95 % t interval of the mean; None below three runs.
+        ci_high: Upper end of it.
+        p: Two-sided p of the t test against zero; None below three runs.
+        p_adjusted: The same by Holm over the slots of the arm.
+        runs: Each run's own value.
+    """
+
+    arm: str
+    slot: str
+    unit: str
+    mean: float
+    ci_low: float | None
+    ci_high: float | None
+    p: float | None
+    p_adjusted: float | None
+    runs: tuple[SlotValue, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ArmParameters:
+    """Accuracy and parameters of an arm's finished runs; neither is read without the other.
+
+    Attributes:
+        arm: Label of the arm.
+        runs: Runs that have both.
+        accuracy: Mean final accuracy, percent.
+        host_params: Mean parameters of the host; None when unknown.
+        total_params: Mean parameters at the last epoch.
+        accuracy_per_million: Mean accuracy over mean parameters, percent for a million; rewards shrinking.
+    """
+
+    arm: str
+    runs: int
+    accuracy: float
+    host_params: float | None
+    total_params: float
+    accuracy_per_million: float
+
+
+@dataclass(frozen=True, slots=True)
+class Threat:
+    """Something that could make a conclusion wrong, found in the data.
+
+    Attributes:
+        topic: What it is about.
+        text: What was found.
+    """
+
+    topic: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """All a report says.
+
+    Attributes:
+        title: Its title.
+        declared: What was declared; None without a claims file.
+        claims: The comparisons, in the order of the file.
+        arms: Labels of the arms, in the order of their colours.
+        runs: Every run that was found.
+        curves: Their learning curves.
+        attribution: Shapley values by arm and slot.
+        validity: What attribution measures, and what not.
+        parameters: Accuracy and parameters by arm.
+        threats: What could make a conclusion wrong.
+        methods: Paragraphs that can be pasted into a paper.
+        citations: What they refer to.
+        versions: Version of everything numbers depend on.
+        input_hash: SHA-256 of what the report was computed from.
+    """
+
+    title: str
+    declared: Declared | None
+    claims: tuple[ClaimContent, ...]
+    arms: tuple[str, ...]
+    runs: tuple[RunContent, ...]
+    curves: Curves
+    attribution: tuple[SlotAttribution, ...]
+    validity: CounterfactualValidityNote
+    parameters: tuple[ArmParameters, ...]
+    threats: tuple[Threat, ...]
+    methods: tuple[str, ...]
+    citations: tuple[str, ...]
+    versions: dict[str, str]
+    input_hash: str

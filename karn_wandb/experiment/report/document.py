@@ -1,0 +1,230 @@
+"""A report's content laid out in sections, in the order a reviewer reads."""
+
+from __future__ import annotations
+
+from karn_wandb.experiment.report import figures
+from karn_wandb.experiment.report.blocks import Block, Document, Figures, Items, Section, Table, Text, Verdict
+from karn_wandb.experiment.report.content import ClaimContent, Content, RunContent
+from karn_wandb.experiment.report.words import count, interval, number, p_cell, percent
+from karn_wandb.records import Comparison
+
+_BADGES = {True: "Supported", False: "Not supported", None: "Exploratory"}
+
+
+def document(content: Content) -> Document:
+    """The sections of a report; one that would be empty says why it is."""
+    sections = (
+        Section("Verdict", _verdicts(content)),
+        Section("What was declared, and what was done", _plan(content)),
+        Section("Runs", _runs(content)),
+        *(Section(f"Comparison: {claim.name}", _comparison(claim, content.arms)) for claim in content.claims),
+        Section("Learning curves", _curves(content)),
+        Section("Attribution to slots", _attribution(content)),
+        Section("Parameters and accuracy", _parameters(content)),
+        Section("Threats to these conclusions", _threats(content)),
+        Section("Methods", tuple(Text(text) for text in content.methods)),
+        *((Section("References", (Items(tuple(("", c) for c in content.citations)),)),) if content.citations else ()),
+        Section("Versions and input", _versions(content)),
+    )
+    return Document(content.title, sections)
+
+
+def _verdicts(content: Content) -> tuple[Block, ...]:
+    if content.claims:
+        return tuple(_verdict(claim) for claim in content.claims)
+    return (
+        Text(
+            "No comparison: there is no claims file, and the config of the runs names no two arms (config arm, else controller). "
+            "What follows describes the runs."
+        ),
+    )
+
+
+def _verdict(claim: ClaimContent) -> Verdict:
+    found = claim.aggregation.comparison
+    return Verdict(
+        badge=_BADGES[claim.supported] + (f": {found.verdict}" if found else ""),
+        tone="good" if claim.supported else "bad" if found and found.verdict == "worse" else "open",
+        name=claim.name,
+        sentences=claim.sentences,
+    )
+
+
+def _plan(content: Content) -> tuple[Block, ...]:
+    declared = content.declared
+    if declared is None:
+        said = Text("No claims file was given, so nothing was declared beforehand.")
+    else:
+        by = "Holm" if declared.correction == "holm" else "Benjamini-Hochberg"
+        said = Text(
+            f"{count(declared.claims, 'claim')} in the family “{declared.family}”, corrected together by {by}. "
+            f"SHA-256 of the claims file: {declared.sha256}."
+        )
+    return (said, _tests(content), _flow(content)) if content.claims else (said,)
+
+
+def _tests(content: Content) -> Table:
+    columns = ("claim", "test", "metric", "treatment", "control", "paired by", "margin", "level", "p", "p corrected")
+    rows = tuple(
+        (
+            claim.name,
+            claim.test.replace("_", "-"),
+            claim.aggregation.metric,
+            claim.treatment,
+            claim.control,
+            claim.aggregation.pair_by or "unpaired",
+            number(claim.margin),
+            f"{claim.level:.4g}",
+            p_cell(claim.p),
+            p_cell(claim.p_adjusted),
+        )
+        for claim in content.claims
+    )
+    return Table(columns, rows, frozenset(columns[6:]))
+
+
+def _flow(content: Content) -> Table:
+    columns = ("claim", "arm", "planned", "started", "left out", "no partner", "analysed")
+    planned = str(content.declared.planned_runs) if content.declared and content.declared.planned_runs else "–"
+    rows = tuple(
+        (claim.name, arm.arm, planned, str(arm.started), str(arm.excluded), str(arm.unmatched), str(arm.analysed))
+        for claim in content.claims
+        for arm in reversed(claim.flow)
+    )
+    return Table(columns, rows, frozenset(columns[2:]))
+
+
+def _runs(content: Content) -> tuple[Block, ...]:
+    columns = ("run", "arm", "seed", "state", "epochs", "final accuracy", "final loss", "parameters", "analysed")
+    sources = dict.fromkeys(run.source for run in content.runs)
+    one = len(sources) == 1
+    rows = tuple(
+        (
+            f"{run.run_id} ({run.name})" if run.name and run.name != run.run_id else run.run_id,
+            run.arm or "–",
+            "–" if run.base_seed is None else str(run.base_seed),
+            run.state,
+            "–" if run.epochs is None else str(run.epochs),
+            number(run.final_accuracy),
+            number(run.final_loss),
+            "–" if run.total_params is None else f"{run.total_params:,.0f}",
+            _analysed(run),
+            *(() if one else (run.source,)),
+        )
+        for run in content.runs
+    )
+    numeric = frozenset({"seed", "epochs", "final accuracy", "final loss", "parameters"})
+    read = f"{count(len(rows), 'run')}, read from {', '.join(sources)}."
+    return (Text(read), Table(columns if one else (*columns, "source"), rows, numeric))
+
+
+def _analysed(run: RunContent) -> str:
+    """Whether it is in a comparison, and why not: of a run in no arm, why it did not finish, if that is known."""
+    reasons = "; ".join(run.left_out or ((run.reason,) if run.reason else ()))
+    if run.analysed:
+        return f"in part: {reasons}" if run.left_out else "yes"
+    return f"no: {reasons or 'in no arm'}"
+
+
+def _comparison(claim: ClaimContent, arms: tuple[str, ...]) -> tuple[Block, ...]:
+    found = claim.aggregation.comparison
+    if found is None:
+        return (Text(claim.sentences[0]),)
+    drawn = [figures.every_run(claim, arms), figures.difference(claim, found)]
+    return (Figures(tuple(drawn)), _numbers(claim, found))
+
+
+def _numbers(claim: ClaimContent, found: Comparison) -> Table:
+    two_sided = [
+        ("mean of " + claim.treatment, number(found.mean_treatment)),
+        ("mean of " + claim.control, number(found.mean_control)),
+        ("mean difference", number(found.mean_delta, signed=True)),
+        ("standard deviation of the differences" if found.paired else "pooled standard deviation", number(found.std_delta)),
+        (f"{percent(found.confidence)} interval ({found.ci_method})", interval(found.ci_low, found.ci_high)),
+        (f"{percent(found.confidence)} bootstrap interval, companion", _range(found.bootstrap_ci)),
+        ("p, two-sided", p_cell(found.p_value)),
+        (f"p, permutation ({(found.permutation_method or 'none').replace('_', ' ')})", p_cell(found.p_permutation)),
+        ("smallest permutation p attainable", p_cell(found.p_attainable)),
+        ("p of no improvement, one-sided", p_cell(found.p_improvement)),
+        ("p of being worse by the margin", p_cell(found.p_non_inferiority)),
+        ("p of differing by the margin", p_cell(found.p_equivalence)),
+        ("Cohen's d" + (" (d_z)" if found.paired else ""), number(found.cohens_d)),
+        ("Hedges' g", f"{number(found.hedges_g)} ({_range(found.hedges_g_ci)})"),
+        ("probability of improvement", number(found.probability_of_improvement)),
+        ("interquartile means", f"{number(found.iqm_treatment)} against {number(found.iqm_control)}"),
+    ]
+    shown = tuple(row for row in two_sided if row[1].strip("– ()"))
+    return Table(("number", "value"), shown, frozenset({"value"}))
+
+
+def _range(ends: tuple[float, float] | None) -> str:
+    return interval(*ends) if ends else "–"
+
+
+def _curves(content: Content) -> tuple[Block, ...]:
+    if not content.curves.curves:
+        return (Text("No run logged an epoch with a loss or an accuracy."),)
+    return (Figures((figures.learning_curves(content.curves, content.arms),)),)
+
+
+def _attribution(content: Content) -> tuple[Block, ...]:
+    if not content.attribution:
+        return (Text("No finished run logged Shapley values."), Text(str(content.validity)))
+    by_arm = dict.fromkeys((slot.arm, slot.unit) for slot in content.attribution)
+    groups = [[slot for slot in content.attribution if (slot.arm, slot.unit) == group] for group in by_arm]
+    drawn = tuple(figures.shapley(group, content.arms) for group in groups)
+    return (Text(str(content.validity)), Figures(drawn), _slots(content))
+
+
+def _slots(content: Content) -> Table:
+    columns = ("arm", "slot", "runs", "mean over runs", "95 % t interval", "p", "p corrected", "unit")
+    rows = tuple(
+        (
+            slot.arm or "all",
+            slot.slot,
+            str(len(slot.runs)),
+            number(slot.mean, signed=True),
+            interval(slot.ci_low, slot.ci_high),
+            p_cell(slot.p),
+            p_cell(slot.p_adjusted),
+            slot.unit or "–",
+        )
+        for slot in content.attribution
+    )
+    return Table(columns, rows, frozenset(columns[2:7]))
+
+
+def _parameters(content: Content) -> tuple[Block, ...]:
+    if not content.parameters:
+        return (Text("No finished run logged both a final accuracy and its parameters."),)
+    columns = ("arm", "runs", "mean accuracy (%)", "host parameters", "total parameters", "accuracy per million parameters")
+    rows = tuple(
+        (
+            arm.arm or "all",
+            str(arm.runs),
+            number(arm.accuracy),
+            "–" if arm.host_params is None else f"{arm.host_params:,.0f}",
+            f"{arm.total_params:,.0f}",
+            number(arm.accuracy_per_million),
+        )
+        for arm in content.parameters
+    )
+    return (
+        Text(
+            "Accuracy per parameter rewards shrinking: a network half the size with a little less accuracy has more of it. "
+            "Read it only beside the accuracy."
+        ),
+        Figures((figures.parameters(content.runs, content.arms),)),
+        Table(columns, rows, frozenset(columns[1:])),
+    )
+
+
+def _threats(content: Content) -> tuple[Block, ...]:
+    if not content.threats:
+        return (Text("None of the checks found anything. That is not to say that there is nothing."),)
+    return (Items(tuple((threat.topic, threat.text) for threat in content.threats)),)
+
+
+def _versions(content: Content) -> tuple[Block, ...]:
+    rows = (*content.versions.items(), ("SHA-256 of the input", content.input_hash))
+    return (Table(("what", "version"), rows),)

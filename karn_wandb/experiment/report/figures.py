@@ -1,0 +1,215 @@
+"""The report's figures: rows for a chart, a caption, and the same numbers as a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from karn_wandb.charts.render import Row
+from karn_wandb.experiment.printable import printable
+from karn_wandb.experiment.report.blocks import Figure, Table
+from karn_wandb.experiment.report.content import ClaimContent, Curves, RunContent, SlotAttribution, SlotValue
+from karn_wandb.experiment.report.words import interval, number, percent
+from karn_wandb.records import Comparison
+
+_BINS = 30
+"""Values nearer than this part of their range are drawn beside each other."""
+
+
+NO_ARM = "in no arm"
+"""Label of runs that are in none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """A run's value, where it is drawn."""
+
+    arm: str
+    pair: str
+    run: str
+    value: float
+    offset: int = 0
+
+
+def every_run(claim: ClaimContent, arms: Sequence[str]) -> Figure:
+    """Each analysed run as a point, the two of a pair joined by a line."""
+    metric = claim.aggregation.metric
+    points = list(_paired_points(claim) if claim.aggregation.pair_by else _points(claim))
+    joined = "; a line joins the two runs of a pair" if claim.aggregation.pair_by else ""
+    return Figure(
+        chart="arms",
+        rows=[{"arm": p.arm, "pair": p.pair or None, "run": p.run, "value": p.value, "offset": p.offset} for p in points],
+        caption=f"{metric} of every analysed run{joined}. The bar is the arm's mean.",
+        titles={"y": _axis(metric)},
+        domains={"arm": arms},
+        table=Table(
+            ("arm", "pair", "run", metric),
+            tuple((p.arm, p.pair or "–", p.run, number(p.value)) for p in points),
+            frozenset({metric}),
+        ),
+    )
+
+
+def difference(claim: ClaimContent, found: Comparison) -> Figure:
+    """The mean difference with its intervals, every pair's own, and the margin."""
+    keys = [printable(pair.key) for pair in claim.aggregation.pairs]
+    deltas = [pair.treatment - pair.control for pair in claim.aggregation.pairs]
+    drawn = [(label, low, high) for label, low, high in _intervals(found) if low is not None]
+    mean = found.mean_delta
+    unit = f" ({claim.unit})" if claim.unit else ""
+    shaded = "" if claim.margin is None else f" Shaded: differences smaller than the margin of {number(claim.margin)}."
+    rows: list[Row] = [] if claim.margin is None else [{"kind": "margin", "low": -claim.margin, "high": claim.margin}]
+    rows += [
+        {"kind": "pair", "label": "each pair", "pair": key, "value": delta, "offset": offset}
+        for key, delta, offset in zip(keys, deltas, spread(deltas), strict=True)
+    ]
+    rows += [{"kind": "interval", "label": label, "value": mean, "low": low, "high": high} for label, low, high in drawn]
+    return Figure(
+        chart="difference",
+        rows=rows,
+        caption=f"{claim.treatment} minus {claim.control}{unit}: the mean with its intervals. Dashed: no difference.{shaded}",
+        titles={"x": f"difference in {claim.aggregation.metric}{unit}"},
+        table=Table(
+            ("what", "difference", "interval"),
+            (
+                *((f"pair {key}", number(delta, signed=True), "–") for key, delta in zip(keys, deltas, strict=True)),
+                *((label, number(mean, signed=True), interval(low, high)) for label, low, high in _intervals(found)),
+            ),
+            frozenset({"difference", "interval"}),
+        ),
+    )
+
+
+def learning_curves(curves: Curves, arms: Sequence[str]) -> Figure:
+    """A line for every run."""
+    rows: list[Row] = [
+        {
+            "run": curve.label,
+            "arm": curve.arm or NO_ARM,
+            "epoch": epoch,
+            "value": value,
+            "end": not curve.finished and epoch == curve.epochs[-1],
+        }
+        for curve in curves.curves
+        for epoch, value in zip(curve.epochs, curve.values, strict=True)
+    ]
+    crossed = "" if all(curve.finished for curve in curves.curves) else " A cross ends the line of a run that did not finish."
+    return Figure(
+        chart="learning_curves",
+        rows=rows,
+        caption=f"{curves.metric} by epoch, a line for every run.{crossed}",
+        titles={"y": _axis(curves.metric)},
+        domains={"arm": (*arms, NO_ARM)},
+        table=Table(
+            ("run", "arm", "finished", "first epoch", "value", "last epoch", "value then", "lowest", "highest"),
+            tuple(
+                (
+                    curve.label,
+                    curve.arm or "–",
+                    "yes" if curve.finished else "no",
+                    str(curve.epochs[0]),
+                    number(curve.values[0]),
+                    str(curve.epochs[-1]),
+                    number(curve.values[-1]),
+                    number(min(curve.values)),
+                    number(max(curve.values)),
+                )
+                for curve in curves.curves
+            ),
+            frozenset({"first epoch", "value", "last epoch", "value then", "lowest", "highest"}),
+        ),
+    )
+
+
+def shapley(slots: Sequence[SlotAttribution], arms: Sequence[str]) -> Figure:
+    """Each run's value with its own interval, and the mean over runs with its."""
+    arm, unit = slots[0].arm, slots[0].unit
+    rows: list[Row] = []
+    cells: list[tuple[str, ...]] = []
+    for slot in slots:
+        shared = {"slot": slot.slot, "arm": arm or NO_ARM}
+        for value in slot.runs:
+            rows.append({**shared, "kind": "run", "run": value.run_id, **_ends(value)})
+            own = interval(value.ci_low, value.ci_high)
+            how = "exact" if value.exact else value.algorithm
+            cells.append((slot.slot, value.run_id, str(value.epoch), number(value.mean, signed=True), own, how))
+        rows.append({**shared, "kind": "mean", "run": "mean over runs", **_ends(slot)})
+    return Figure(
+        chart="shapley",
+        rows=rows,
+        caption=(
+            f"Shapley value of each slot{f' in {arm}' if arm else ''}, at the last evaluated epoch. Round: one run, with its own "
+            "95 % interval where it has one. Diamond: mean over runs, with its 95 % t interval."
+        ),
+        titles={"x": f"Shapley value{f' ({unit})' if unit else ''}"},
+        domains={"arm": (*arms, NO_ARM)},
+        table=Table(
+            ("slot", "run", "epoch", "Shapley value", "95 % interval", "computed"),
+            tuple(cells),
+            frozenset({"epoch", "Shapley value", "95 % interval"}),
+        ),
+    )
+
+
+def parameters(runs: Sequence[RunContent], arms: Sequence[str]) -> Figure:
+    """Accuracy of each finished run against its parameters."""
+    both = [run for run in runs if run.state == "finished" and run.final_accuracy is not None and run.total_params is not None]
+    return Figure(
+        chart="parameters",
+        rows=[
+            {"run": run.run_id, "arm": run.arm or NO_ARM, "params": run.total_params, "value": run.final_accuracy} for run in both
+        ],
+        caption="Final accuracy of every finished run against its parameters at the last epoch. Up and to the left is better.",
+        titles={"x": "total parameters", "y": "final accuracy (%)"},
+        domains={"arm": (*arms, NO_ARM)},
+        table=Table(
+            ("run", "arm", "total parameters", "final accuracy (%)"),
+            tuple((run.run_id, run.arm or "–", f"{run.total_params:,.0f}", number(run.final_accuracy)) for run in both),
+            frozenset({"total parameters", "final accuracy (%)"}),
+        ),
+    )
+
+
+def spread(values: Sequence[float]) -> list[int]:
+    """Places beside the axis, so that values that nearly coincide can all be seen: 0, 1, -1, 2, -2, ... at most 5 away."""
+    width = (max(values) - min(values)) / _BINS if values else 0.0
+    seen: Counter[int] = Counter()
+    places = []
+    for value in values:
+        bin_of = round((value - min(values)) / width) if width else 0
+        nth = seen[bin_of] % 11
+        places.append((nth + 1) // 2 * (1 if nth % 2 else -1))
+        seen[bin_of] += 1
+    return places
+
+
+def _paired_points(claim: ClaimContent) -> Iterator[_Point]:
+    for pair in claim.aggregation.pairs:
+        key = printable(pair.key)
+        yield _Point(claim.control, key, printable(pair.control_run), pair.control)
+        yield _Point(claim.treatment, key, printable(pair.treatment_run), pair.treatment)
+
+
+def _points(claim: ClaimContent) -> Iterator[_Point]:
+    found = claim.aggregation
+    treated = claim.flow[0].analysed
+    runs = list(zip(found.run_ids, found.values, strict=True))
+    for arm, members in ((claim.control, runs[treated:]), (claim.treatment, runs[:treated])):
+        for (run, value), offset in zip(members, spread([value for _, value in members]), strict=True):
+            yield _Point(arm, "", printable(run), value, offset)
+
+
+def _intervals(found: Comparison) -> list[tuple[str, float | None, float | None]]:
+    mean = (f"mean, {percent(found.confidence)}", found.ci_low, found.ci_high)
+    return [mean, ("bootstrap", *found.bootstrap_ci)] if found.bootstrap_ci else [mean]
+
+
+def _ends(value: SlotValue | SlotAttribution) -> dict[str, float]:
+    """A value with its interval, of no width where there is none."""
+    low = value.mean if value.ci_low is None else value.ci_low
+    return {"mean": value.mean, "low": low, "high": value.mean if value.ci_high is None else value.ci_high}
+
+
+def _axis(metric: str) -> str:
+    return f"{metric.replace('_', ' ')} (%)" if "accuracy" in metric else metric.replace("_", " ")

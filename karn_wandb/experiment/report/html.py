@@ -1,0 +1,92 @@
+"""A report as one HTML file: pictures inline, no script, light and dark, on a phone, on paper."""
+
+from __future__ import annotations
+
+from html import escape
+from importlib.resources import files
+
+from karn_wandb import charts
+from karn_wandb.experiment.report.blocks import Block, Document, Figure, Figures, Items, Section, Table, Text, Verdict
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+{sections}
+</main>
+</body>
+</html>
+"""
+
+_MOST_COLUMNS = 4
+"""Columns that fit a phone with their texts wrapped; a wider table is scrolled sideways instead."""
+
+
+def to_html(document: Document) -> str:
+    """The page; every text in it is escaped, and its policy forbids scripts all the same.
+
+    Raises:
+        KarnError: vl-convert, which draws the charts, is not installed.
+    """
+    style = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+    sections = "\n".join(_section(section, f"s{place}") for place, section in enumerate(document.sections, 1))
+    return _PAGE.format(title=escape(document.title), style=style, sections=sections)
+
+
+def _section(section: Section, name: str) -> str:
+    blocks = "\n".join(_block(block, f"{name}-{place}") for place, block in enumerate(section.blocks, 1))
+    return f'<section id="{name}">\n<h2>{escape(section.heading)}</h2>\n{blocks}\n</section>'
+
+
+def _block(block: Block, name: str) -> str:
+    match block:
+        case Text():
+            return f"<p>{escape(block.text)}</p>"
+        case Items():
+            return "<ul>\n" + "\n".join(f"<li>{_lead(lead)}{escape(text)}</li>" for lead, text in block.items) + "\n</ul>"
+        case Verdict():
+            said = " ".join(block.sentences)
+            return (
+                f'<div class="verdict {block.tone}">\n<p class="badge">{escape(block.badge)}</p>\n'
+                f"<h3>{escape(block.name)}</h3>\n<p>{escape(said)}</p>\n</div>"
+            )
+        case Table():
+            return _table(block)
+        case Figures():
+            drawn = "\n".join(_figure(figure, f"{name}-{place}") for place, figure in enumerate(block.figures, 1))
+            return f'<div class="figures">\n{drawn}\n</div>'
+
+
+def _lead(lead: str) -> str:
+    return f"<strong>{escape(lead)}.</strong> " if lead else ""
+
+
+def _table(table: Table) -> str:
+    def cells(tag: str, values: tuple[str, ...]) -> str:
+        classes = [' class="n"' if column in table.numeric else "" for column in table.columns]
+        return "".join(f"<{tag}{kind}>{escape(value)}</{tag}>" for kind, value in zip(classes, values, strict=True))
+
+    body = "\n".join(f"<tr>{cells('td', row)}</tr>" for row in table.rows)
+    head = f"<tr>{cells('th', table.columns)}</tr>"
+    wide = ' class="wide"' if len(table.columns) > _MOST_COLUMNS else ""
+    return f'<div class="scroll" tabindex="0">\n<table{wide}>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>'
+
+
+def _figure(figure: Figure, name: str) -> str:
+    spec = charts.fill(figure.chart, figure.rows, domains=figure.domains, **figure.titles)
+    picture = charts.to_svg(spec, prefix=name)
+    labelled = picture.replace("<svg ", f'<svg role="img" aria-label="{escape(figure.caption)}" ', 1)
+    return (
+        f"<figure>\n{labelled}\n<figcaption>{escape(figure.caption)}</figcaption>\n"
+        f"<details><summary>The numbers in this figure</summary>\n{_table(figure.table)}\n</details>\n</figure>"
+    )

@@ -1,0 +1,113 @@
+"""How the numbers came about, in words that can be pasted into a paper, and what to cite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from karn_wandb.experiment.claims import Claims
+from karn_wandb.experiment.decide import Decision
+from karn_wandb.experiment.report.content import RunContent, SlotAttribution
+from karn_wandb.experiment.report.words import count, percent
+
+REFERENCES = {
+    "Agarwal 2021": "Agarwal, Schwarzer, Castro, Courville, Bellemare: Deep reinforcement learning at the edge of the "
+    "statistical precipice. NeurIPS 2021.",
+    "Benjamini 1995": "Benjamini, Hochberg: Controlling the false discovery rate. J. R. Stat. Soc. B 57, 1995.",
+    "Hedges 1981": "Hedges: Distribution theory for Glass's estimator of effect size. J. Educ. Stat. 6, 1981.",
+    "Holm 1979": "Holm: A simple sequentially rejective multiple test procedure. Scand. J. Stat. 6, 1979.",
+    "ICH 1998": "ICH E9: Statistical principles for clinical trials. 1998.",
+    "Phipson 2010": "Phipson, Smyth: Permutation p-values should never be zero. Stat. Appl. Genet. Mol. Biol. 9, 2010.",
+    "Schuirmann 1987": "Schuirmann: A comparison of the two one-sided tests procedure and the power approach. "
+    "J. Pharmacokinet. Biopharm. 15, 1987.",
+    "Shapley 1953": "Shapley: A value for n-person games. Contributions to the Theory of Games II, 1953.",
+    "Student 1908": "Student: The probable error of a mean. Biometrika 6, 1908.",
+    "Welch 1947": "Welch: The generalization of Student's problem when several different population variances are involved. "
+    "Biometrika 34, 1947.",
+}
+"""By the short form that stands in the text."""
+
+_CORRECTIONS = {
+    "holm": "Holm's procedure (Holm 1979)",
+    "bh": "the procedure of Benjamini and Hochberg (Benjamini 1995)",
+}
+
+
+def methods(
+    runs: Sequence[RunContent], decisions: Sequence[Decision], claims: Claims | None, slots: Sequence[SlotAttribution]
+) -> tuple[str, ...]:
+    """The paragraphs, saying only what was done."""
+    paragraphs = [_runs(runs)]
+    if any(decision.aggregation.comparison for decision in decisions):
+        paragraphs += [_design(decisions), _beside()]
+    if claims is not None and decisions:
+        paragraphs.append(_claims(claims, decisions))
+    if slots:
+        paragraphs.append(_attribution(slots))
+    return tuple(paragraphs)
+
+
+def citations(paragraphs: Sequence[str]) -> tuple[str, ...]:
+    """The references whose short forms the paragraphs hold."""
+    return tuple(full for short, full in REFERENCES.items() if any(short in text for text in paragraphs))
+
+
+def _runs(runs: Sequence[RunContent]) -> str:
+    finished = sum(run.state == "finished" for run in runs)
+    return (
+        "The unit of analysis is the training run; the episodes of one run count once, by their mean. "
+        f"{count(len(runs), 'run')} {'was' if len(runs) == 1 else 'were'} found, of which {finished} finished. "
+        "Runs that did not finish, or lack the metric, are listed and not analysed."
+    )
+
+
+def _design(decisions: Sequence[Decision]) -> str:
+    return " ".join(dict.fromkeys(text for decision in decisions for text in _designs(decision)))
+
+
+def _designs(decision: Decision) -> Iterator[str]:
+    comparison = decision.aggregation.comparison
+    if comparison is None:
+        return
+    interval = f"{percent(comparison.confidence)} interval"
+    if comparison.paired:
+        yield (
+            f"Runs with the same {decision.aggregation.pair_by} were paired, and the mean of their differences is given with the "
+            f"paired t {interval} (Student 1908)."
+        )
+    else:
+        yield f"Arms were compared unpaired, and the difference of their means is given with the Welch t {interval} (Welch 1947)."
+
+
+def _beside() -> str:
+    return (
+        "Beside it stand the two-sided permutation p, exact or Monte Carlo with (b+1)/(m+1) (Phipson 2010), Hedges' g with the "
+        "exact correction (Hedges 1981) and its interval by the non-central t distribution, the probability of improvement and "
+        "interquartile means (Agarwal 2021), and a percentile bootstrap interval with a fixed seed."
+    )
+
+
+def _claims(claims: Claims, decisions: Sequence[Decision]) -> str:
+    one = len(decisions) == 1
+    tests = {decision.claim.test for decision in decisions}
+    who = count(len(decisions), "claim" if claims.declared else "comparison")
+    how = f"declared in a file (SHA-256 {claims.sha256})" if claims.declared else "not declared beforehand,"
+    text = f"{who} {how} {'was' if one else 'were'} tested one-sided at the level that the two-sided interval leaves on one side "
+    text += "(ICH 1998)" if one else f"(ICH 1998), and corrected for their number by {_CORRECTIONS[claims.correction]}"
+    text += "; equivalence by two one-sided tests (Schuirmann 1987)" if "equivalence" in tests else ""
+    text += "; non-inferiority by the one-sided test against the margin" if "non_inferiority" in tests else ""
+    return text + "."
+
+
+def _attribution(slots: Sequence[SlotAttribution]) -> str:
+    exact = all(value.exact for slot in slots for value in slot.runs)
+    how = (
+        "all coalitions were evaluated, so the values are exact for each network"
+        if exact
+        else "some values rest on sampled coalitions"
+    )
+    return (
+        "Attribution to slots is the Shapley value (Shapley 1953) of the game that gives each coalition of slots the network's "
+        "validation result with the other slots switched off, at the last evaluated epoch of each finished run; "
+        f"{how}. Across runs each run is one observation; the mean is given with its 95 % t interval (Student 1908), and its p "
+        "corrected by Holm's procedure (Holm 1979) over the slots of an arm."
+    )

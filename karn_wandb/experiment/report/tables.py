@@ -1,0 +1,127 @@
+"""The tables of a report: every run, what became of each arm's runs, parameters beside accuracy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import PurePosixPath, PureWindowsPath
+
+import pandas as pd
+
+from karn_wandb.experiment.aggregate import Arm, Filter
+from karn_wandb.experiment.decide import Decision
+from karn_wandb.experiment.filters import select
+from karn_wandb.experiment.printable import printable
+from karn_wandb.experiment.report.arms import Arms
+from karn_wandb.experiment.report.content import ArmFlow, ArmParameters, RunContent
+
+
+def states(episodes: pd.DataFrame) -> dict[str, str]:
+    """State by run id: "finished" when all its episodes are, else that of the first that is not."""
+    return {str(run_id): _state(rows) for run_id, rows in episodes.groupby("run_id", sort=True)}
+
+
+def runs(episodes: pd.DataFrame, arms: Arms, decisions: Sequence[Decision]) -> tuple[RunContent, ...]:
+    """Every run, by arm and then by id."""
+    order = {label: place for place, label in enumerate(arms.order())}
+    found = [_run(str(run_id), rows, arms, decisions) for run_id, rows in episodes.groupby("run_id", sort=True)]
+    return tuple(sorted(found, key=lambda run: order.get(run.arm, len(order))))
+
+
+def flow(episodes: pd.DataFrame, decision: Decision, arms: Arms) -> tuple[ArmFlow, ArmFlow]:
+    """What became of the runs of the treatment and of the control arm."""
+    return (
+        _arm_flow(episodes, decision, "treatment", decision.claim.treatment, arms),
+        _arm_flow(episodes, decision, "control", decision.claim.control, arms),
+    )
+
+
+def parameters(found: Sequence[RunContent], order: Sequence[str]) -> tuple[ArmParameters, ...]:
+    """Accuracy and parameters of each arm's finished runs, for the arms that have both."""
+    by_arm = [(arm, [run for run in found if run.arm == arm and run.state == "finished"]) for arm in order or ("",)]
+    return tuple(made for arm, members in by_arm if (made := _arm_parameters(arm, members)))
+
+
+def _run(run_id: str, rows: pd.DataFrame, arms: Arms, decisions: Sequence[Decision]) -> RunContent:
+    seeds = set(_column(rows, "base_seed").dropna())
+    reasons = _reasons(run_id, decisions)
+    return RunContent(
+        run_id=printable(run_id),
+        name=_text(rows, "name"),
+        arm=arms.of_run.get(run_id, ""),
+        source=given(_text(rows, "source")),
+        state=_state(rows),
+        reason=_text(rows, "reason"),
+        episodes=len(rows),
+        base_seed=int(seeds.pop()) if len(seeds) == 1 else None,
+        epochs=None if (most := _number(_column(rows, "epochs").max())) is None else int(most),
+        final_accuracy=_mean(rows, "final_accuracy"),
+        final_loss=_mean(rows, "final_loss"),
+        host_params=_mean(rows, "host_params"),
+        total_params=_mean(rows, "total_params"),
+        analysed=any(run_id in decision.aggregation.run_ids for decision in decisions),
+        left_out=reasons,
+    )
+
+
+def _state(rows: pd.DataFrame) -> str:
+    return next((str(state) for state in rows["state"] if state != "finished"), "finished")
+
+
+def _reasons(run_id: str, decisions: Sequence[Decision]) -> tuple[str, ...]:
+    """Why a run is not in a comparison it belongs to, each reason once."""
+    found = []
+    for decision in decisions:
+        left_out = (*decision.aggregation.excluded, *decision.aggregation.unmatched)
+        found += [printable(run.reason) for run in left_out if run.run_id == run_id]
+    return tuple(dict.fromkeys(found))
+
+
+def given(source: str) -> str:
+    """A source as it was given; of an absolute path only the last part, since folders are nobody's business."""
+    for flavour in (PurePosixPath, PureWindowsPath):
+        if flavour(source).is_absolute():
+            return flavour(source).name
+    return source
+
+
+def _arm_flow(episodes: pd.DataFrame, decision: Decision, role: Arm, arm: Filter, arms: Arms) -> ArmFlow:
+    started = int(episodes.loc[select(episodes, arm), "run_id"].nunique())
+    excluded = sum(run.arm == role for run in decision.aggregation.excluded)
+    unmatched = sum(run.arm == role for run in decision.aggregation.unmatched)
+    return ArmFlow(arms.label(arm), started, excluded, unmatched, started - excluded - unmatched)
+
+
+def _arm_parameters(arm: str, members: Sequence[RunContent]) -> ArmParameters | None:
+    both = [(run.final_accuracy, run.total_params) for run in members if run.final_accuracy is not None and run.total_params]
+    if not both:
+        return None
+    accuracy = math.fsum(a for a, _ in both) / len(both)
+    total = math.fsum(p for _, p in both) / len(both)
+    hosts = [run.host_params for run in members if run.host_params is not None]
+    return ArmParameters(
+        arm=arm,
+        runs=len(both),
+        accuracy=accuracy,
+        host_params=math.fsum(hosts) / len(hosts) if hosts else None,
+        total_params=total,
+        accuracy_per_million=accuracy / (total / 1e6),
+    )
+
+
+def _column(rows: pd.DataFrame, name: str) -> pd.Series:
+    return rows[name] if name in rows.columns else pd.Series(index=rows.index, dtype=float)
+
+
+def _number(value: float) -> float | None:
+    return float(value) if pd.notna(value) and math.isfinite(value) else None
+
+
+def _mean(rows: pd.DataFrame, name: str) -> float | None:
+    """Mean over the run's episodes; None when one of them lacks the value."""
+    return _number(float(_column(rows, name).to_numpy(dtype=float, na_value=math.nan).mean()))
+
+
+def _text(rows: pd.DataFrame, name: str) -> str:
+    texts = [value for value in _column(rows, name) if isinstance(value, str)]
+    return printable(texts[0]) if texts else ""

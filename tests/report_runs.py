@@ -1,0 +1,135 @@
+"""Experiments made of records, for the tests of what is made of many runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from karn_wandb.experiment.experiment import Experiment
+from karn_wandb.experiment.runs import RunData
+from karn_wandb.records import (
+    CounterfactualMatrix,
+    CounterfactualResult,
+    EpisodeContext,
+    EpochSnapshot,
+    HostSnapshot,
+    Record,
+    SeedStage,
+    ShapleyEstimate,
+    SlotSnapshot,
+    TelemetryEvent,
+    TelemetryEventType,
+)
+
+WHEN = datetime(2026, 1, 2, tzinfo=UTC)
+HOST_PARAMS, SEED_PARAMS = 100_000, 30_000
+
+
+@dataclass(frozen=True)
+class Made:
+    """A run to be made: `finals` are the final accuracies of its episodes, None for an episode that logged none."""
+
+    run_id: str
+    controller: str | None = "heuristic"
+    seed: int | None = 0
+    finals: Sequence[float | None] = (60.0,)
+    loss: float | None = None
+    state: str = "finished"
+    reason: str = ""
+    epochs: int = 4
+    shapley: Mapping[str, float] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    source: str = "./runs"
+    git_commit: str = "c0ffee"
+
+
+def pairs(treatment: Sequence[float], control: Sequence[float], **slots: float) -> list[Made]:
+    """A grown and a host-only run for every two values."""
+    made = []
+    for seed, (grown, host) in enumerate(zip(treatment, control, strict=True)):
+        made.append(Made(f"grown-{seed}", "heuristic", seed, (grown,), shapley=dict(slots)))
+        made.append(Made(f"host-{seed}", "none", seed, (host,)))
+    return made
+
+
+def experiment(made: Sequence[Made], warnings: tuple[str, ...] = ()) -> Experiment:
+    """The runs as if they had been read."""
+    return Experiment(tuple(map(run, made)), warnings)
+
+
+def run(made: Made) -> RunData:
+    """One of them."""
+    config = {**({} if made.controller is None else {"controller": made.controller}), **made.config}
+    return RunData(
+        run_id=made.run_id,
+        source=made.source,
+        name=made.name,
+        config=config,
+        started=WHEN,
+        state=made.state,
+        reason=made.reason,
+        telemetry=tuple(event for episode, final in enumerate(made.finals) for event in _episode(made, episode, final)),
+    )
+
+
+def _episode(made: Made, episode: int, final: float | None) -> list[TelemetryEvent]:
+    found = [] if made.seed is None else [_event(TelemetryEventType.EPISODE_STARTED, _context(made), episode)]
+    for epoch in range(made.epochs + 1):
+        found.append(_event(TelemetryEventType.EPOCH_COMPLETED, _snapshot(made, epoch, final), episode))
+    if made.shapley:
+        found.append(_event(TelemetryEventType.COUNTERFACTUAL_MATRIX_COMPUTED, _matrix(made), episode))
+    return found
+
+
+def _event(kind: TelemetryEventType, record: Record, episode: int) -> TelemetryEvent:
+    return TelemetryEvent(kind, data=record, timestamp=WHEN, episode_idx=episode)
+
+
+def _context(made: Made) -> EpisodeContext:
+    return EpisodeContext(
+        episode_id=f"{made.run_id}-episode",
+        timestamp=WHEN,
+        git_commit=made.git_commit,
+        base_seed=made.seed,
+        torch_seed=made.seed,
+        numpy_seed=made.seed,
+        host_architecture="cnn",
+        host_params=HOST_PARAMS,
+        slot_config={},
+        max_epochs=made.epochs,
+        task_type="classification",
+        hyperparameters={},
+        library_versions={"torch": "2.13.0"},
+    )
+
+
+def _snapshot(made: Made, epoch: int, final: float | None) -> EpochSnapshot:
+    share = 1 - math.exp(-3 * epoch / made.epochs)
+    reached = None if final is None else final if epoch == made.epochs else 10 + (final - 10) * share
+    grown = SEED_PARAMS if made.shapley else 0
+    loss = made.loss if made.loss is not None else None if reached is None else 2 - reached / 100
+    host = HostSnapshot(
+        epoch=epoch,
+        val_accuracy=reached,
+        val_loss=loss,
+        host_params=HOST_PARAMS,
+        total_seed_params=grown,
+        total_params=HOST_PARAMS + grown,
+    )
+    stage = SeedStage.TRAINING if epoch < made.epochs else SeedStage.FOSSILIZED
+    slots = {slot: SlotSnapshot(slot, stage, seed_params=0, alpha=share) for slot in made.shapley} if epoch else {}
+    return EpochSnapshot(epoch=epoch, host=host, slots=slots)
+
+
+def _matrix(made: Made) -> CounterfactualMatrix:
+    slots = tuple(made.shapley)
+    values = {
+        slot: ShapleyEstimate(mean, 0.4, 8, algorithm="exact", ci_low=mean - 0.8, ci_high=mean + 0.8, exact=True)
+        for slot, mean in made.shapley.items()
+    }
+    everything = CounterfactualResult((True,) * len(slots), val_loss=1.0, val_accuracy=60.0)
+    return CounterfactualMatrix(epoch=made.epochs, configs=(everything,), shapley_values=values, slot_ids=slots)
