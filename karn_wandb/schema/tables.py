@@ -39,15 +39,8 @@ def _counterfactual(matrix: CounterfactualMatrix) -> Iterator[tuple[Cell, ...]]:
     for result in matrix.configs:
         on = [slot for slot, present in zip(matrix.slot_ids, result.config, strict=False) if present]
         config = "".join("1" if present else "0" for present in result.config)
-        yield (
-            matrix.epoch,
-            config,
-            ", ".join(on) or "none",
-            result.val_accuracy,
-            result.val_loss,
-            matrix.strategy,
-            matrix.complete,
-        )
+        names = ", ".join(on) or "none" if matrix.slot_ids else None
+        yield (matrix.epoch, config, names, result.val_accuracy, result.val_loss, matrix.strategy, matrix.complete)
 
 
 def _shapley(matrix: CounterfactualMatrix) -> Iterator[tuple[Cell, ...]]:
@@ -151,5 +144,6 @@ def table_rows(spec: TableSpec, event: TelemetryEvent) -> Iterator[list[Cell]]:
 def histograms(record: Record) -> Iterator[tuple[str, tuple[float, ...], tuple[float, ...]]]:
     """Histograms of a dense trace as (key, counts, edges); layers without edges have none W&B could draw."""
     if isinstance(record, DenseTrace):
-        for layer, edges in record.histogram_edges.items():
-            yield f"trace/gradient/{escape(layer)}", record.gradient_histograms[layer], edges
+        for layer, counts in record.gradient_histograms.items():
+            if layer in record.histogram_edges:
+                yield f"trace/gradient/{escape(layer)}", counts, record.histogram_edges[layer]
