@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Integral
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from karn_wandb.attribution.plan import Plan, plan
 from karn_wandb.attribution.solution import Solution
 from karn_wandb.attribution.values import BatchValue, Outcome, Reader, SlotAware, ValueFunction
 from karn_wandb.errors import AttributionError
-from karn_wandb.records import Coalition, CounterfactualConfig, CounterfactualMatrix, Metric
+from karn_wandb.records import Coalition, CounterfactualConfig, CounterfactualMatrix, CounterfactualResult, Metric
 
 
 class CounterfactualEngine:
@@ -57,9 +58,10 @@ class CounterfactualEngine:
         Raises:
             AttributionError: The slots, the alphas or an answer of `value` are unusable; or `value` raised: then the
                 message names the coalition, and what it raised is the cause.
+            RecordError: An alpha is not between 0 and 1.
         """
         slots = _checked_slots(slot_ids, value)
-        _whole("epoch", epoch)
+        epoch = _whole("epoch", epoch)
         if metric not in ("accuracy", "loss"):
             raise AttributionError('metric must be "accuracy" or "loss"', got=repr(metric))
         reader = Reader(slots, metric, _checked_alphas(slots, value, alphas))
@@ -137,7 +139,7 @@ def _answers(
         except Exception as error:
             raise AttributionError(
                 f"the value function failed for {subject}",
-                got=f"{type(error).__name__}: {error}",
+                got=f"{type(error).__name__}: {error}".removesuffix("."),
                 do="What it raised is the cause of this error.",
             ) from error
         if len(answers) != len(asked):
@@ -146,9 +148,9 @@ def _answers(
 
 
 def _checked_slots(slot_ids: Sequence[str], value: object) -> tuple[str, ...]:
-    if isinstance(slot_ids, str) or not all(isinstance(slot, str) for slot in slot_ids):
-        raise AttributionError("slot_ids must be a sequence of names", got=repr(slot_ids))
     slots = tuple(slot_ids)
+    if isinstance(slot_ids, str) or not all(isinstance(slot, str) for slot in slots):
+        raise AttributionError("slot_ids must be a sequence of names", got=repr(slot_ids))
     if not slots:
         raise AttributionError("a coalition game needs at least one slot", got="none", do="Attribute once a slot is there.")
     twice = sorted({slot for slot in slots if slots.count(slot) > 1})
@@ -165,13 +167,14 @@ def _checked_slots(slot_ids: Sequence[str], value: object) -> tuple[str, ...]:
 
 def _checked_alphas(slots: tuple[str, ...], value: object, alphas: Mapping[str, float] | None) -> Mapping[str, float]:
     if alphas is None:
-        return value.alphas if isinstance(value, SlotAware) else {}
-    if set(alphas) != set(slots):
+        alphas = value.alphas if isinstance(value, SlotAware) else {}
+    elif set(alphas) != set(slots):
         raise AttributionError("alphas must name every slot and no other", got=f"{sorted(alphas)} for the slots {sorted(slots)}")
-    return alphas
+    # The record checks them here, before the first evaluation instead of after it.
+    return CounterfactualResult(config=(True,) * len(slots), alpha_settings=dict(alphas)).alpha_settings
 
 
-def _whole(name: str, number: int) -> int:
-    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+def _whole(name: str, number: object) -> int:
+    if isinstance(number, bool) or not isinstance(number, Integral) or number < 0:
         raise AttributionError(f"{name} must be a whole number of at least 0", got=repr(number))
-    return number
+    return int(number)

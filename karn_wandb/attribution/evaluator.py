@@ -42,7 +42,7 @@ class ModelEvaluator:
         model: Returns logits of shape [N, C] for a batch of inputs.
         loader: Yields batches (inputs, targets), targets the classes, shape [N], the same each time it is iterated.
         slots: The slots; by default `model.seed_slots`. Their names are their `slot_id`s.
-        device: Where to evaluate; by default where the model's parameters are.
+        device: Where to evaluate; by default where the model is.
         per_class: Also measure accuracy by class.
 
     Raises:
@@ -60,8 +60,16 @@ class ModelEvaluator:
     ) -> None:
         self.model, self.loader, self.per_class = model, loader, per_class
         self.slots = _found_slots(model, slots)
-        self.device = torch.device(device) if device is not None else _device_of(model)
+        self._device = None if device is None else torch.device(device)
         self._seen = b""
+
+    @property
+    def device(self) -> torch.device:
+        """Where to evaluate: as given, else where the model's first parameter is now."""
+        if self._device is not None:
+            return self._device
+        first = next(self.model.parameters(), None)
+        return torch.device("cpu") if first is None else first.device
 
     @property
     def slot_ids(self) -> tuple[str, ...]:
@@ -94,12 +102,12 @@ class ModelEvaluator:
             if len(config) != len(self.slots):
                 raise AttributionError(f"a coalition must have {len(self.slots)} slots", got=f"{len(config)} in {config}")
         tallies = [_Tally() for _ in configs]
-        fingerprint = blake2b()
-        with _no_trace(self.model, self.loader, self.device):
+        fingerprint, device = blake2b(), self.device
+        with _no_trace(self.model, self.loader, device):
             for batch in self.loader:
                 inputs, targets = _unpacked(batch)
                 fingerprint.update(targets.cpu().numpy().tobytes())
-                inputs, targets = inputs.to(self.device), targets.to(self.device)
+                inputs, targets = inputs.to(device), targets.to(device)
                 for config, tally in zip(configs, tallies, strict=True):
                     tally.add(self._logits(config, inputs), targets)
         self._check_examples(fingerprint.digest())
@@ -140,7 +148,7 @@ class _Tally:
                 got=f"{list(logits.shape)} for {list(targets.shape)}",
                 do="For other tasks write a value function that returns an Evaluation.",
             )
-        self.losses.append(cross_entropy(logits.float(), targets, reduction="sum").double())
+        self.losses.append(cross_entropy(logits.float(), targets, reduction="sum"))
         self.correct.append(logits.argmax(dim=1) == targets)
         self.targets.append(targets)
 
@@ -151,7 +159,7 @@ class _Tally:
             targets = torch.cat(self.targets).cpu()
             accuracy_of = {label: _percent(correct[targets == label]) for label in sorted(set(targets.tolist()))}
         return Evaluation(
-            loss=float(torch.stack(self.losses).sum()) / len(correct),
+            loss=float(torch.stack(self.losses).cpu().double().sum()) / len(correct),
             accuracy=_percent(correct),
             correct=tuple(correct.tolist()),
             per_class_accuracy=accuracy_of,
@@ -191,11 +199,6 @@ def _found_slots(model: nn.Module, slots: Mapping[str, Switchable] | None) -> di
         if found.setdefault(str(slot.slot_id), slot) is not slot:
             raise AttributionError("every slot must have a slot_id of its own", got=f"{slot.slot_id!r} twice")
     return found
-
-
-def _device_of(model: nn.Module) -> torch.device:
-    first = next(model.parameters(), None)
-    return torch.device("cpu") if first is None else first.device
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def _full_table(matrix: CounterfactualMatrix) -> FloatArray:
         value: float | None = getattr(result, field)
         if value is not None:
             table[tuple(map(int, result.config))] = sign * value
-    missing = int(np.isnan(table).sum())
+    missing = int((~np.isfinite(table)).sum())
     if missing:
         raise AttributionError(
             f"interaction_index needs the value of all {2**n} coalitions of {n} slots",

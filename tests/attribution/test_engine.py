@@ -358,6 +358,13 @@ def test_numpy_numbers_are_numbers():
     assert matrix.shapley_values["early"].mean == 1.0
 
 
+def test_numpy_epochs_and_seeds_are_whole_numbers():
+    matrix = CounterfactualEngine(SAMPLING, seed=np.int64(1)).evaluate(iter(names(6)), game(6), np.int32(3))
+    plain = CounterfactualEngine(SAMPLING, seed=1).evaluate(names(6), game(6), 3)
+    assert matrix.epoch == 3
+    assert matrix.configs == plain.configs
+
+
 def bits(n, examples=400, seed=0):
     """Correctness by coalition: each example needs some strength, of which each slot gives it a different part."""
     rng = np.random.default_rng(seed)

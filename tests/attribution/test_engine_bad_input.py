@@ -3,7 +3,7 @@
 import pytest
 
 from karn_wandb.attribution import CounterfactualEngine
-from karn_wandb.errors import AttributionError
+from karn_wandb.errors import AttributionError, RecordError
 from karn_wandb.records import CounterfactualConfig, CounterfactualResult, Evaluation
 
 
@@ -49,7 +49,7 @@ def test_a_value_function_that_raises_in_the_middle_is_named_with_its_coalition_
 def test_an_accuracy_that_no_evaluation_can_hold_is_named_with_its_coalition():
     assert message(("early",), lambda _: Evaluation(accuracy=120.0)) == (
         "the value function failed for coalition 1 of (early); got RecordError: Evaluation.accuracy must be between 0 and 100; "
-        "got 120.0. Accuracies are percentages, 0 to 100.. What it raised is the cause of this error."
+        "got 120.0. Accuracies are percentages, 0 to 100. What it raised is the cause of this error."
     )
 
 
@@ -119,6 +119,14 @@ def test_alphas_of_other_slots(alphas):
     assert message(alphas=alphas) == (
         f"alphas must name every slot and no other; got {sorted(alphas)} for the slots ['early', 'mid']."
     )
+
+
+def test_an_alpha_out_of_range_is_found_before_anything_is_evaluated():
+    asked = []
+    with pytest.raises(RecordError) as caught:
+        CounterfactualEngine().evaluate(("early",), asked.append, 1, alphas={"early": 1.2})
+    assert str(caught.value) == "CounterfactualResult.alpha_settings['early'] must be between 0 and 1; got 1.2."
+    assert asked == []
 
 
 def test_an_unknown_metric():
