@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import wandb
 
     from karn_wandb.analysis import MorphogeneticAnalytics
+    from karn_wandb.sinks import LogGate
 
 
 def init(
@@ -61,13 +62,11 @@ def init(
     user = _as_mapping(wandb_options.pop("config", None))
     taken = sorted(set(user) & set(OWN_KEYS))
     if taken:
-        raise UsageError(
-            f"config may not use the key {taken[0]!r}", do="It is where this package keeps its own settings: rename it."
-        )
+        raise UsageError(f"config may not use the key {taken[0]!r}", do="This package keeps its own settings there: rename it.")
     given = episode_config(episode) if episode else {}
     wandb_run = _start(project, {**user, **own, **given}, wandb_options, strict=karn.strict)
     try:
-        return _assemble(wandb_run, user, karn, episode, baseline, tuple(sinks))
+        return _assemble(wandb_run, karn, user=user, episode=episode, baseline=baseline, sinks=tuple(sinks))
     except KarnError:
         wandb_run.finish(exit_code=1)
         raise
@@ -90,8 +89,9 @@ def _start(project: str | None, config: dict[str, Any], options: dict[str, Any],
 
 def _assemble(
     wandb_run: wandb.Run,
-    user: dict[str, Any],
     karn: KarnConfig,
+    *,
+    user: dict[str, Any],
     episode: EpisodeContext | None,
     baseline: str | Path | None,
     sinks: tuple[Sink, ...],
@@ -103,13 +103,14 @@ def _assemble(
     writes = not wandb_run.disabled
     log = RecordLog(Path(wandb_run.dir).parent / LOG_NAME if writes else None)
     collector = KarnCollector(karn, log, sinks if writes else ())
+    gate = None
     if writes:
         from karn_wandb.sinks import LogGate, WandbSink  # noqa: PLC0415 -- loads wandb
 
         gate = LogGate(wandb_run)
         wandb_run.config.update(episode_config(context), allow_val_change=True)  # type: ignore[no-untyped-call]
         collector.follow(WandbSink(wandb_run, gate, log.events, log.path))
-    run = Run(wandb_run, activate(collector))
+    run = Run(wandb_run, activate(collector), gate)
     run.log_info(_info(wandb_run, config))
     run.log_context(context)
     if baseline is not None:
@@ -126,9 +127,10 @@ class Run(EpisodeLog):
     `finish`.
     """
 
-    def __init__(self, wandb_run: wandb.Run, collector: KarnCollector) -> None:
+    def __init__(self, wandb_run: wandb.Run, collector: KarnCollector, gate: LogGate | None = None) -> None:
         super().__init__(collector)
         self.wandb = wandb_run
+        self._gate = gate
         self._episodes: dict[tuple[int, int], EpisodeLog] = {}
         self._finished: EpisodeOutcome | None = None
         atexit.register(self._abandon)
@@ -210,6 +212,8 @@ class Run(EpisodeLog):
 
     def _close(self) -> None:
         atexit.unregister(self._abandon)
+        if self._gate is not None:
+            self._gate.close()
         if not self.collector.close():
             kept = f"everything is kept in {self.records_path}" if self.records_path else "there is no record log"
             warnings.warn(f"not all sinks took all records; {kept}.", KarnWarning, stacklevel=3)

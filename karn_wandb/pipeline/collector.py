@@ -199,11 +199,12 @@ class KarnCollector:
                 self._trouble(f"the {follower.sink.name} sink", follower.failure, kept)
 
     def _trouble(self, where: str, error: Exception, consequence: str) -> None:
+        if where in self._warned:
+            return
+        self._warned.add(where)
         if self.config.strict:
             raise error
-        if where not in self._warned:
-            self._warned.add(where)
-            warnings.warn(f"{where} failed: {error!r}. {consequence} Training goes on.", KarnWarning, stacklevel=4)
+        warnings.warn(f"{where} failed: {error!r}. {consequence} Training goes on.", KarnWarning, stacklevel=4)
 
     def close(self) -> bool:
         """Flush, let every sink catch up, close all; False when a sink could not take everything in time."""

@@ -11,14 +11,16 @@ from __future__ import annotations
 import os
 import threading
 import time
+import warnings
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
-from karn_wandb.errors import RecordError, SourceError
+from karn_wandb.errors import KarnWarning, RecordError, SourceError, UsageError
 from karn_wandb.records import TelemetryEvent, decode_event, decode_header, encode_event, encode_header
 
 LOG_NAME = "records.jsonl"
@@ -28,6 +30,9 @@ FLUSH_BYTES = 64 * 1024
 FLUSH_SECONDS = 1.0
 WAITING_BYTES = 16 * 1024 * 1024
 TAIL_EVENTS = 2048
+
+Mark = tuple[int, int]
+"""A place to start reading from: sequence number of an event, and the offset its line has."""
 
 
 class RecordLog:
@@ -50,7 +55,7 @@ class RecordLog:
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._flushed_at = time.monotonic()
-        self._marks: list[tuple[int, int]] = []
+        self._marks: list[Mark] = []
         self._size = 0
         self._file: int | None = None
         if path is not None:
@@ -58,18 +63,24 @@ class RecordLog:
 
     def _open(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        found = read_log(path) if path.exists() and path.stat().st_size else None
+        if path.exists() and not _ends_in_header(path):
+            found = read_log(path)
+            if found.damage:
+                warnings.warn(f"{path} is continued: {'; '.join(found.damage)}", KarnWarning, stacklevel=4)
+            self.next_sequence, self._size, self._marks = found.next_sequence, found.whole_bytes, list(found.marks)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        if found is None:
-            self._waiting.append(encode_header())
-            self._waiting_bytes = len(self._waiting[0])
-        else:
-            self.next_sequence = found.next_sequence
-            self._size = found.whole_bytes
-            os.ftruncate(self._file, self._size)
+        os.ftruncate(self._file, self._size)
 
     def append(self, event: TelemetryEvent) -> None:
-        """Add an event whose `sequence` is `next_sequence`; written at the next flush, which may be now."""
+        """Add an event whose `sequence` is `next_sequence`; written at the next flush, which may be now.
+
+        Raises:
+            UsageError: It has another sequence.
+        """
+        if event.sequence != self.next_sequence:
+            raise UsageError(
+                "an event is appended at its own place only", got=f"sequence {event.sequence}, not {self.next_sequence}"
+            )
         line = encode_event(event)
         with self.changed:
             self._tail.append(event)
@@ -79,8 +90,14 @@ class RecordLog:
                 return
             self._waiting.append(line)
             self._waiting_bytes += len(line)
-        if self._waiting_bytes >= FLUSH_BYTES or time.monotonic() - self._flushed_at > FLUSH_SECONDS:
+            if self.last_error is not None:
+                self._give_up_oldest()
+        if self._flush_is_due():
             self.flush()
+
+    def _flush_is_due(self) -> bool:
+        enough = self._waiting_bytes >= FLUSH_BYTES and self.last_error is None  # a refusing disk is asked now and then
+        return enough or time.monotonic() - self._flushed_at > FLUSH_SECONDS
 
     def flush(self) -> None:
         """Write what waits, and wake the readers. A disk that refuses is remembered in `last_error`."""
@@ -91,51 +108,56 @@ class RecordLog:
             self.changed.notify_all()
 
     def _write(self, file: int) -> None:
-        data = b"".join(self._waiting)
+        header = b"" if self._size else encode_header()
+        data = header + b"".join(self._waiting)
         try:
             written = 0
             while written < len(data):
                 written += os.pwrite(file, data[written:], self._size + written)
         except OSError as error:
             self.last_error = error
-            self._give_back(file)
+            with suppress(OSError):  # a torn piece that stays is written over by the next try, or left out by readers
+                os.ftruncate(file, self._size)
+            self._give_up_oldest()
             return
-        self._marks.append((self.next_sequence, self._size + len(data)))
+        if not self._marks or self._size - self._marks[-1][1] >= FLUSH_BYTES:
+            self._marks.append((self.next_sequence - len(self._waiting), self._size))
         self._size += len(data)
         self._waiting.clear()
         self._waiting_bytes = 0
         self.last_error = None
 
-    def _give_back(self, file: int) -> None:
-        """Cut off a torn piece; beyond the limit give up the oldest waiting events (never the header)."""
-        os.ftruncate(file, self._size)
-        header = [self._waiting.popleft()] if self._size == 0 else []
+    def _give_up_oldest(self) -> None:
         while self._waiting_bytes > WAITING_BYTES:
             self._waiting_bytes -= len(self._waiting.popleft())
             self.dropped += 1
-        self._waiting.extendleft(header)
 
     def read(self, sequence: int, limit: int) -> list[TelemetryEvent]:
-        """Up to `limit` events from `sequence` on, in order; those the disk refused may be missing."""
+        """Up to `limit` events from `sequence` on, in order; those that were given up are missing."""
         with self.changed:
-            recent = [e for e in self._tail if e.sequence is not None and e.sequence >= sequence]
-            remembered = not self._tail or self._tail[0].sequence is None or self._tail[0].sequence <= sequence
+            remembered = self.next_sequence - len(self._tail)
+            start = max(sequence - remembered, 0)
+            recent = list(islice(self._tail, start, start + limit))
+            if sequence >= remembered:
+                return recent
+            start = max(sequence - (self.next_sequence - len(self._waiting)), 0)
+            waiting = list(islice(self._waiting, start, start + limit))
             offset, stop = self._offset_before(sequence), self._size
-        older: list[TelemetryEvent] = []
-        if not remembered and self.path is not None:
-            older = list(islice(_events_between(self.path, offset, stop, sequence), limit))
-        return older or recent[:limit]
+        written = [] if self.path is None else list(islice(_events_between(self.path, offset, stop, sequence), limit))
+        return written or list(map(decode_event, waiting)) or recent
 
     def _offset_before(self, sequence: int) -> int:
-        at = bisect_right(self._marks, (sequence, self._size + 1)) - 1
+        at = bisect_right(self._marks, sequence, key=lambda mark: mark[0]) - 1
         return self._marks[at][1] if at >= 0 else 0
 
     def events(self) -> Iterator[TelemetryEvent]:
-        """All events so far, from the file; from memory when there is none."""
+        """All events so far, from the file; when there is none, the newest, from memory."""
         self.flush()
-        if self.path is None:
-            return iter(tuple(self._tail))
-        return _events_between(self.path, 0, self._size, 0)
+        with self.changed:
+            if self.path is None:
+                return iter(tuple(self._tail))
+            waiting, stop = tuple(self._waiting), self._size
+        return chain(_events_between(self.path, 0, stop, 0), map(decode_event, waiting))
 
     def close(self) -> None:
         """Flush for the last time, count what the disk still refuses as dropped, and close the file."""
@@ -148,14 +170,23 @@ class RecordLog:
                 self._file = None
 
 
+def _ends_in_header(path: Path) -> bool:
+    """Whether a log was begun and nothing written yet, or only a part of the header."""
+    header = encode_header()
+    with path.open("rb") as file:
+        begun = file.read(len(header))
+    return begun != header and header.startswith(begun)
+
+
 def _events_between(path: Path, offset: int, stop: int, sequence: int) -> Iterator[TelemetryEvent]:
+    """Events from `sequence` on whose lines begin between two offsets."""
     with path.open("rb") as file:
         file.seek(offset)
         while file.tell() < stop:
-            line = file.readline()
-            if line.startswith(b'{"karn_records"'):
+            try:
+                event = decode_event(file.readline())
+            except RecordError:  # the header, or a damaged line that was said when the log was opened
                 continue
-            event = decode_event(line)
             if event.sequence is not None and event.sequence >= sequence:
                 yield event
 
@@ -169,12 +200,14 @@ class ReadLog:
         damage: What could not be read, in words; empty for a sound log.
         whole_bytes: Length up to the end of the last whole line.
         next_sequence: Sequence number that comes after the last event.
+        marks: Places to start reading from, one every 64 KiB.
     """
 
     events: tuple[TelemetryEvent, ...]
     damage: tuple[str, ...]
     whole_bytes: int
     next_sequence: int
+    marks: tuple[Mark, ...]
 
 
 def read_log(path: Path) -> ReadLog:
@@ -198,13 +231,22 @@ def read_log(path: Path) -> ReadLog:
             "the file is no record log", got=repr(content[:60]), do='Its first line must be {"karn_records": VERSION}.'
         )
     version = decode_header(lines[0])
-    events, damage = [], []
+    events: list[TelemetryEvent] = []
+    damage: list[str] = []
+    marks: list[Mark] = []
+    last, offset = -1, len(lines[0]) + 1
     for number, line in enumerate(lines[1:], start=2):
         try:
-            events.append(decode_event(line, version))
+            event = decode_event(line, version)
         except RecordError as error:
             damage.append(f"line {number} of the record log is left out: {error}")
+        else:
+            events.append(event)
+            if event.sequence is not None and event.sequence > last:
+                last = event.sequence
+                if not marks or offset - marks[-1][1] >= FLUSH_BYTES:
+                    marks.append((last, offset))
+        offset += len(line) + 1
     if torn:
         damage.append(f"the last line of the record log is torn ({len(torn)} bytes) and left out")
-    last = max((e.sequence for e in events if e.sequence is not None), default=-1)
-    return ReadLog(tuple(events), tuple(damage), len(content) - len(torn), last + 1)
+    return ReadLog(tuple(events), tuple(damage), offset, last + 1, tuple(marks))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import wandb
+from finished import read_finished
 from hypothesis import Phase, given, settings
 from strategies import event_sequences
 
-from karn_wandb.experiment.wandb_file import WandbFile, read_wandb_file
 from karn_wandb.records import TelemetryEvent
 from karn_wandb.schema import decode_rows
 from karn_wandb.sinks import LogGate, WandbSink
@@ -37,11 +36,3 @@ def log_directly(folder: Path, events: Sequence[TelemetryEvent]) -> Path:
     sink.close()
     run.finish()
     return path
-
-
-def read_finished(path: Path) -> WandbFile:
-    """Read a run's file once it is whole: offline, `finish` may return before the file is closed."""
-    deadline = time.monotonic() + 10
-    while (file := read_wandb_file(path)).exit_code is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return file

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from finished import read_finished
 
 import karn_wandb
 from karn_wandb import (
@@ -29,7 +30,6 @@ from karn_wandb import (
     SlotSnapshot,
     TelemetryEvent,
 )
-from karn_wandb.experiment.wandb_file import read_wandb_file
 from karn_wandb.records import Record, RunInfo, StageTransition
 from karn_wandb.schema import FAMILIES
 
@@ -198,7 +198,7 @@ def test_both_ways_give_the_same_events(whole_run):
 
 def test_every_family_is_defined_on_its_clock(whole_run):
     folder, run_id, _ = whole_run
-    defined = read_wandb_file(folder / f"run-{run_id}.wandb").metrics
+    defined = read_finished(folder / f"run-{run_id}.wandb").metrics
     assert {f"{family}/*": clock for family, clock in FAMILIES.items()}.items() <= {
         name: metric.step_metric for name, metric in defined.items()
     }.items()
@@ -206,13 +206,13 @@ def test_every_family_is_defined_on_its_clock(whole_run):
 
 def test_no_row_carries_a_number_w_and_b_could_not_draw(whole_run):
     folder, run_id, _ = whole_run
-    for row in read_wandb_file(folder / f"run-{run_id}.wandb").rows:
+    for row in read_finished(folder / f"run-{run_id}.wandb").rows:
         assert all(math.isfinite(v) for v in row.values() if isinstance(v, float))
 
 
 def test_config_tells_what_was_trained_and_how_it_was_watched(whole_run):
     folder, run_id, _ = whole_run
-    config = read_wandb_file(folder / f"run-{run_id}.wandb").config
+    config = read_finished(folder / f"run-{run_id}.wandb").config
     assert config["controller"] == "heuristic"
     assert config["karn_schema"] == 1
     assert config["karn"]["mode"] == "standard"
@@ -221,7 +221,7 @@ def test_config_tells_what_was_trained_and_how_it_was_watched(whole_run):
 
 def test_tables_and_artifacts_are_there(whole_run):
     folder, run_id, _ = whole_run
-    file = read_wandb_file(folder / f"run-{run_id}.wandb")
+    file = read_finished(folder / f"run-{run_id}.wandb")
     tables = {name for row in file.rows for name in row if name.startswith("tables/") and name.count(".") <= 1}
     names = {name.split(".")[0] for name in tables}
     assert names == {

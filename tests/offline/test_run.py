@@ -1,0 +1,329 @@
+"""`init` and `Run` over the real wandb SDK, offline."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import subprocess
+import sys
+import textwrap
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+import wandb
+from finished import read_finished
+from torch import nn
+
+import karn_wandb
+from karn_wandb import KarnConfig, SeedStage
+from karn_wandb.errors import ClaimsError, KarnWarning, RecordError, TransitionError, UsageError
+from karn_wandb.experiment.wandb_file import WandbFile
+from karn_wandb.pipeline import read_log
+from karn_wandb.records import EpisodeOutcome, RunInfo
+from karn_wandb.schema import encode_row
+
+pytestmark = pytest.mark.offline
+
+
+@pytest.fixture
+def start(offline_folder, tmp_path):
+    """Starts runs in a folder of the test's own; those left open are finished."""
+    runs = []
+
+    def started(**options):
+        runs.append(karn_wandb.init(project="tests", dir=tmp_path, **options))
+        return runs[-1]
+
+    yield started
+    for run in runs:
+        run.finish()
+
+
+def file_of(run: karn_wandb.Run) -> WandbFile:
+    return read_finished(run.records_path.parent / f"run-{run.id}.wandb")
+
+
+class TestShortForm:
+    def test_fields_as_keywords_become_records_and_epochs_are_counted(self, start):
+        with start(config={"lr": 0.1}) as run:
+            for loss in (2.0, 1.0):
+                run.log_batch(loss=torch.tensor(loss), accuracy=50.0)
+                run.log_batch(loss=loss + 1)
+                run.log_epoch(val_loss=0.5, val_accuracy=torch.tensor(61.5))
+            assert run.collector.epoch_snapshot().epoch == 2
+            assert run.collector.epoch_snapshot().host.train_loss == 1.5
+            assert run.collector.epoch_snapshot().host.val_accuracy == 61.5
+
+    def test_the_outcome_comes_back_from_finish_every_time(self, start):
+        run = start()
+        run.log_epoch(val_accuracy=61.5, host_params=10, total_seed_params=5, total_params=15)
+        outcome = run.finish()
+        assert outcome == EpisodeOutcome(epochs=1, final_accuracy=61.5, best_accuracy=61.5, total_params=15, param_ratio=1.5)
+        assert run.finish() is outcome
+
+    def test_the_context_is_captured_when_none_is_given(self, start):
+        run = start(config={"lr": 0.1, "base_seed": 12})
+        context = run.collector.episode().store.context
+        assert (context.base_seed, context.hyperparameters) == (12, {"lr": 0.1, "base_seed": 12})
+        assert context.library_versions["torch"] == torch.__version__
+
+    def test_an_attached_model_completes_the_context_and_the_epochs(self, start):
+        run = start()
+        model = nn.Linear(3, 2)
+        run.attach(model)
+        model(torch.ones(1, 3)).sum().backward()
+        run.log_batch(loss=1.0)
+        run.log_epoch(val_accuracy=50.0)
+        host = run.collector.epoch_snapshot().host
+        assert (host.host_params, host.total_params, host.total_seed_params) == (8, 8, 0)
+        assert host.host_grad_norm == pytest.approx(math.sqrt(8))
+        assert run.collector.episode().store.context.host_architecture == "Linear"
+
+
+@pytest.fixture(scope="module")
+def one_run(offline_folder, tmp_path_factory):
+    """A run that knows two slots, shared by tests that must leave it as it was."""
+    episode = karn_wandb.capture_episode(slot_config={"early": 8, "mid": 8})
+    with karn_wandb.init(project="tests", dir=tmp_path_factory.mktemp("bad"), episode=episode) as run:
+        yield run
+
+
+class TestBadInput:
+    """Raises at our door: what was wrong, what was found, what to do; and nothing else is lost."""
+
+    @pytest.mark.parametrize(
+        ("call", "error", "message"),
+        [
+            (
+                lambda run: run.log_epoch(val_accuracy=math.nan),
+                RecordError,
+                "HostSnapshot.val_accuracy must be between 0 and 100; got nan. Accuracies are percentages, 0 to 100.",
+            ),
+            (
+                lambda run: run.log_epoch(slots={"early": karn_wandb.SlotSnapshot("early", SeedStage.BLENDING, alpha=1.2)}),
+                RecordError,
+                "SlotSnapshot.alpha must be between 0 and 1; got 1.2.",
+            ),
+            (
+                lambda run: run.log_stage("early", "DORMANT", "FOSSILIZED"),
+                TransitionError,
+                "slot 'early' cannot go from DORMANT to FOSSILIZED. After DORMANT comes GERMINATED.",
+            ),
+            (
+                lambda run: run.log_stage("attic", "DORMANT", "GERMINATED"),
+                RecordError,
+                "there is no slot 'attic'; got the slots are early, mid. "
+                "Declare it in the episode's slot_config, or attach the model that has it.",
+            ),
+            (
+                lambda run: run.log_epoch(val_loss="low"),
+                RecordError,
+                "HostSnapshot.val_loss must be a number; got 'low' (str).",
+            ),
+            (
+                lambda run: run.log_epoch(wal_loss=1.0),
+                RecordError,
+                "HostSnapshot has no field 'wal_loss'. Its fields are epoch, train_loss, train_accuracy, val_loss, val_accuracy, "
+                "host_params, total_seed_params, total_params, fossilized_params, host_grad_norm, seed_grad_norms, "
+                "grad_isolation_leakage.",
+            ),
+            (
+                lambda run: run.log_batch(accuracy=3.0),
+                UsageError,
+                "log_batch needs a loss; got None. Pass loss=, or a BatchMetrics.",
+            ),
+        ],
+    )
+    def test_is_refused_in_words(self, one_run, call, error, message):
+        before = one_run.collector.log.next_sequence
+        with pytest.raises(error) as raised:
+            call(one_run)
+        assert str(raised.value) == message
+        assert one_run.collector.log.next_sequence == before
+        one_run.log_epoch(val_accuracy=50.0)
+
+    def test_nothing_is_logged_after_finish(self, start):
+        run = start()
+        run.finish()
+        with pytest.raises(UsageError, match="nothing can be logged after the episode ended; got EPOCH_COMPLETED"):
+            run.log_epoch(val_accuracy=1.0)
+
+    def test_a_config_key_of_ours_is_refused(self, offline_folder):
+        with pytest.raises(UsageError) as raised:
+            karn_wandb.init(project="tests", config={"karn": 1})
+        assert str(raised.value) == "config may not use the key 'karn'. This package keeps its own settings there: rename it."
+
+    def test_a_missing_claims_file_is_said_before_anything_starts(self, offline_folder):
+        with pytest.raises(ClaimsError, match="the claims file nowhere.yaml cannot be read"):
+            karn_wandb.init(project="tests", claims="nowhere.yaml")
+
+
+class TestConfig:
+    def test_values_that_w_and_b_holds_after_init_win(self, offline_folder, tmp_path):
+        """As in a sweep: W&B replaces values on the way into the run's config."""
+        episode = karn_wandb.capture_episode(base_seed=1, hyperparameters={"lr": 0.1, "momentum": 0.9})
+        real = wandb.init
+
+        def swept(*, config, **options):
+            return real(config={**config, "lr": 0.5, "base_seed": 4, "karn": {**config["karn"], "mode": "research"}}, **options)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(wandb, "init", swept)
+            run = karn_wandb.init(project="tests", dir=tmp_path, episode=episode, config={"lr": 0.1, "base_seed": 1})
+        with run:
+            context = run.collector.episode().store.context
+            assert (context.hyperparameters, context.base_seed) == ({"lr": 0.5, "momentum": 0.9}, 4)
+            assert run.collector.config.mode == "research"
+            assert run.config["lr"] == 0.5
+        assert file_of(run).config["episode"]["hyperparameters"] == {"lr": 0.5, "momentum": 0.9}
+
+    def test_the_claims_hash_is_in_the_config(self, start, tmp_path):
+        claims = tmp_path / "claims.yaml"
+        claims.write_text("family: demo\n")
+        with start(claims=claims) as run:
+            assert run.config["karn_claims"]["sha256"] == hashlib.sha256(b"family: demo\n").hexdigest()
+
+    def test_keywords_of_wandb_init_pass_through(self, start):
+        with start(name="a name", group="g", job_type="train", tags=["x"], notes="n", config=None) as run:
+            assert (run.wandb.name, run.wandb.group, run.wandb.job_type, run.wandb.tags) == ("a name", "g", "train", ("x",))
+            info = next(e.data for e in run.collector.log.events() if isinstance(e.data, RunInfo))
+            assert (info.name, info.group, info.tags) == ("a name", "g", ("x",))
+
+
+class TestSeveralRuns:
+    def test_two_runs_in_a_process_are_kept_apart(self, start):
+        first, second = start(name="first"), start(name="second")
+        for epoch in range(1, 4):
+            first.log_epoch(val_accuracy=10.0 * epoch)
+            second.log_epoch(val_accuracy=20.0 * epoch)
+        assert wandb.run is None
+        first.finish()
+        second.finish()
+        values = [
+            [row["host/val_accuracy"] for row in file_of(run).rows if "host/val_accuracy" in row] for run in (first, second)
+        ]
+        assert values == [[10.0, 20.0, 30.0], [20.0, 40.0, 60.0]]
+
+    def test_episodes_of_several_environments_have_keys_of_their_own(self, start):
+        with start() as run:
+            for episode_idx in range(2):
+                for env_id in range(2):
+                    log = run.episode(env_id, episode_idx, karn_wandb.capture_episode(base_seed=episode_idx))
+                    for accuracy in (40.0, 50.0):
+                        log.log_epoch(val_accuracy=accuracy + env_id)
+        rows = [row for row in file_of(run).rows if "env/1/host/val_accuracy" in row]
+        assert [(row["env/1/epoch"], row["env/1/episode"], row["env/1/host/val_accuracy"]) for row in rows] == [
+            (1, 0, 41.0),
+            (2, 0, 51.0),
+            (3, 1, 41.0),
+            (4, 1, 51.0),
+        ]
+
+    def test_disabled_takes_everything_and_writes_nothing(self, offline_folder, tmp_path):
+        with karn_wandb.init(project="tests", dir=tmp_path, mode="disabled") as run:
+            run.log_batch(loss=1.0)
+            run.log_epoch(val_accuracy=50.0)
+            assert run.collector.epoch_snapshot().host.val_accuracy == 50.0
+            assert run.records_path is None
+        assert list(tmp_path.rglob("*.jsonl")) == []
+
+
+class TestBesideTheUsersOwnCalls:
+    def test_a_users_half_row_is_committed_by_the_user_alone(self, start):
+        with start() as run:
+            run.wandb.log({"mine/a": 1}, commit=False)
+            run.log_epoch(val_accuracy=50.0)
+            run.wandb.log({"mine/b": 2})
+        mine = [row for row in file_of(run).rows if "mine/a" in row or "mine/b" in row]
+        assert len(mine) == 1
+        assert (mine[0]["mine/a"], mine[0]["mine/b"]) == (1, 2)
+        assert not any(key.startswith("host/") for key in mine[0])
+
+    def test_a_half_row_left_open_does_not_hold_up_the_end(self, start):
+        with start() as run:
+            run.wandb.log({"mine/a": 1}, commit=False)
+            run.log_epoch(val_accuracy=50.0)
+        assert any(row.get("host/val_accuracy") == 50.0 for row in file_of(run).rows)
+
+
+class TestFailure:
+    def test_an_exception_marks_the_run_failed_with_its_reason(self, start):
+        run = start()
+        with pytest.raises(ZeroDivisionError), run:
+            run.log_epoch(val_accuracy=50.0)
+            1 / 0  # noqa: B018
+        assert run.finish().state == "failed"
+        assert run.finish().reason == "ZeroDivisionError: division by zero"
+        assert file_of(run).exit_code == 1
+
+    def test_a_killed_process_keeps_every_epoch_it_logged(self, offline_folder, tmp_path):
+        script = """
+            import os, signal, karn_wandb
+            run = karn_wandb.init(project="tests", dir=os.environ["WANDB_DIR"])
+            for epoch in range(30):
+                run.log_epoch(val_accuracy=float(epoch))
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("WANDB_DIR", str(tmp_path))
+            done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False, capture_output=True)
+        assert done.returncode == -9, done.stderr.decode()
+        log = read_log(next(tmp_path.rglob("records.jsonl")))
+        epochs = [e.data.epoch for e in log.events if e.event_type.name == "EPOCH_COMPLETED"]
+        assert epochs == list(range(1, 31))
+
+    def test_a_dead_w_and_b_never_stops_training_and_costs_no_record(self, start):
+        """Wandb's own run is finished under us: every further row is refused."""
+        run = start()
+        run.log_epoch(val_accuracy=50.0)
+        run.collector.followers[0].drain(5)
+        run.wandb.finish()
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            for epoch in range(2, 40):
+                run.log_epoch(val_accuracy=float(epoch))
+            run.collector.followers[0].drain(5)
+            run.log_epoch(val_accuracy=0.0)
+            run.finish()
+        ours = [str(w.message) for w in said if issubclass(w.category, KarnWarning)]
+        assert len([m for m in ours if m.startswith("the wandb sink failed")]) == 1
+        assert any("everything is kept in" in m for m in ours)
+        epochs = [e for e in read_log(run.records_path).events if e.event_type.name == "EPOCH_COMPLETED"]
+        assert len(epochs) == 40
+
+    def test_strict_raises_instead(self, start):
+        run = start(karn=KarnConfig(strict=True))
+        run.log_epoch(val_accuracy=50.0)
+        run.collector.followers[0].drain(5)
+        run.wandb.finish()
+        with pytest.raises(wandb.errors.UsageError):  # noqa: PT012 -- some epochs pass before the sink has failed
+            for epoch in range(2, 100):
+                run.log_epoch(val_accuracy=float(epoch % 100))
+                run.collector.followers[0].drain(5)
+        with pytest.warns(KarnWarning, match="not all sinks took all records"):
+            run.finish()
+
+    def test_an_unreachable_server_at_init_means_offline_with_a_warning(self, offline_folder, tmp_path):
+        settings = wandb.Settings(base_url="http://127.0.0.1:9", init_timeout=2, api_key="x" * 40)
+        with pytest.warns(KarnWarning, match="W&B cannot be reached"):
+            run = karn_wandb.init(project="tests", dir=tmp_path, mode="online", settings=settings)
+        with run:
+            assert run.wandb.offline
+            run.log_epoch(val_accuracy=50.0)
+        assert any("host/val_accuracy" in row for row in file_of(run).rows)
+
+
+class TestInterval:
+    def test_the_row_is_what_the_schema_says(self, start):
+        with start() as run:
+            run.log_epoch(val_accuracy=50.0)
+        event = next(e for e in read_log(run.records_path).events if e.event_type.name == "EPOCH_COMPLETED")
+        row = next(r for r in file_of(run).rows if "host/val_accuracy" in r)
+        assert encode_row(event).items() <= row.items()
+
+
+def test_records_path_is_beside_w_and_bs_own_file(start):
+    run = start()
+    assert run.records_path.parent == Path(run.wandb.dir).parent
