@@ -114,8 +114,10 @@ class TestBadInput:
             (
                 lambda run: run.log_stage("attic", "DORMANT", "GERMINATED"),
                 RecordError,
-                "there is no slot 'attic'; got the slots are early, mid. "
-                "Declare it in the episode's slot_config, or attach the model that has it.",
+                (
+                    "there is no slot 'attic'; got the slots are early, mid. "
+                    "Declare it in the episode's slot_config, or attach the model that has it."
+                ),
             ),
             (
                 lambda run: run.log_epoch(val_loss="low"),
@@ -125,9 +127,11 @@ class TestBadInput:
             (
                 lambda run: run.log_epoch(wal_loss=1.0),
                 RecordError,
-                "HostSnapshot has no field 'wal_loss'. Its fields are epoch, train_loss, train_accuracy, val_loss, val_accuracy, "
-                "host_params, total_seed_params, total_params, fossilized_params, host_grad_norm, seed_grad_norms, "
-                "grad_isolation_leakage.",
+                (
+                    "HostSnapshot has no field 'wal_loss'. Its fields are epoch, train_loss, train_accuracy, val_loss, val_accuracy, "
+                    "host_params, total_seed_params, total_params, fossilized_params, host_grad_norm, seed_grad_norms, "
+                    "grad_isolation_leakage."
+                ),
             ),
             (
                 lambda run: run.log_batch(accuracy=3.0),
@@ -156,7 +160,7 @@ class TestBadInput:
         assert str(raised.value) == "config may not use the key 'karn'. This package keeps its own settings there: rename it."
 
     def test_a_missing_claims_file_is_said_before_anything_starts(self, offline_folder):
-        with pytest.raises(ClaimsError, match="the claims file nowhere.yaml cannot be read"):
+        with pytest.raises(ClaimsError, match=r"the claims file nowhere\.yaml cannot be read"):
             karn_wandb.init(project="tests", claims="nowhere.yaml")
 
 
@@ -298,7 +302,7 @@ class TestFailure:
         run.log_epoch(val_accuracy=50.0)
         run.collector.followers[0].drain(5)
         run.wandb.finish()
-        with pytest.raises(wandb.errors.UsageError):  # noqa: PT012 -- some epochs pass before the sink has failed
+        with pytest.raises(wandb.errors.UsageError):
             for epoch in range(2, 100):
                 run.log_epoch(val_accuracy=float(epoch % 100))
                 run.collector.followers[0].drain(5)
