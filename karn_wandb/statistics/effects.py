@@ -45,7 +45,8 @@ def effect_interval(effect: float, n_treatment: int, n_control: int, *, paired: 
     The t statistic of d is non-central t distributed with the true effect, times the root of the effective size, as
     its non-centrality; the limits are the non-centralities under which the observed t is just not too extreme
     (Steiger & Fouladi 1997; Cumming & Finch 2001). It assumes normal data and, unpaired, equal variances. The limits
-    bound the true effect itself, so they are the same for d and for g and are not multiplied by J.
+    bound the true effect itself, so they are the same for d and for g and are not multiplied by J, which would cost
+    coverage (docs/decisions/0004-one-primary-interval.md).
 
     Args:
         effect: Cohen's d (d_z when paired), without correction.

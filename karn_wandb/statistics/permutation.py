@@ -1,6 +1,6 @@
 """Permutation tests of two arms: exact while all relabellings can be looked at, else by Monte Carlo.
 
-A relabelling is a row of booleans: which paired deltas change sign, or which pooled values go to the smaller arm.
+A relabelling is a row of values: the paired deltas with other signs, or the pooled values with the smaller arm's first.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy.typing as npt
 from karn_wandb.statistics.inputs import Floats
 from karn_wandb.statistics.intervals import batches
 
-Booleans = npt.NDArray[np.bool_]
-Statistic = Callable[[Booleans], Floats]
+Statistic = Callable[[Floats], Floats]
+"""From relabellings, shape (rows, values), to how extreme each is, shape (rows,)."""
 
 EXACT_LIMIT = 50_000
 """Relabellings that are enumerated: up to 15 pairs, or 9 runs an arm; well under a second."""
@@ -72,65 +72,61 @@ def smallest_sufficient_n(alpha: float, *, paired: bool) -> int:
 
 def _paired(deltas: Floats, rng: np.random.Generator) -> PermutationTest:
     sizes = np.sort(np.abs(deltas))  # flips of the sizes are the flips of the deltas, whichever arm came first
-    observed, tolerance = abs(float(deltas.sum())), 1e-12 * float(sizes.sum())
+    n = sizes.size
 
-    def statistic(flipped: Booleans) -> Floats:
-        sums: Floats = np.where(flipped, -sizes, sizes).sum(axis=1)
+    def statistic(rows: Floats) -> Floats:
+        sums: Floats = rows.sum(axis=1)
         return np.abs(sums)
 
-    if 2**sizes.size <= EXACT_LIMIT:
-        return _exact(_all_flips(sizes.size), statistic, observed - tolerance)
-    draws = (rng.integers(0, 2, (rows, sizes.size), dtype=np.int8) == 1 for rows in batches(RELABELLINGS, sizes.size))
-    return _monte_carlo(draws, statistic, observed - tolerance)
+    def signed(flips: npt.NDArray[np.int64]) -> Floats:
+        return np.where(flips == 1, -sizes, sizes)
+
+    threshold = abs(float(deltas.sum())) - 1e-12 * float(sizes.sum())
+    if 2**n <= EXACT_LIMIT:
+        return _exact(signed(np.arange(2**n)[:, None] >> np.arange(n) & 1), statistic, threshold)
+    draws = (signed(rng.integers(0, 2, (rows, n))) for rows in batches(RELABELLINGS, n))
+    return _monte_carlo(draws, statistic, threshold)
 
 
 def _unpaired(treatment: Floats, control: Floats, rng: np.random.Generator) -> PermutationTest:
     smaller, larger = sorted((treatment, control), key=len)
-    both = np.concatenate((smaller, larger))
-    order = np.argsort(both, kind="stable")
-    pooled, chosen = both[order], order < smaller.size
+    observed = np.concatenate((smaller, larger))
+    pooled, size = np.sort(observed), smaller.size
 
-    def statistic(rows: Booleans) -> Floats:
-        return _welch_t_sizes(pooled, rows)
+    def statistic(rows: Floats) -> Floats:
+        return _welch_t_sizes(rows[:, :size], rows[:, size:])
 
-    observed = float(statistic(chosen[None, :])[0])
-    threshold = observed - 1e-9 * (1 + observed) if math.isfinite(observed) else observed
-    if math.comb(pooled.size, smaller.size) <= EXACT_LIMIT:
-        return _exact(_all_choices(pooled.size, smaller.size), statistic, threshold)
-    draws = (rng.permuted(np.tile(chosen, (rows, 1)), axis=1) for rows in batches(RELABELLINGS, pooled.size))
+    t = float(statistic(observed[None, :])[0])
+    threshold = t - 1e-9 * (1 + t) if math.isfinite(t) else t
+    if math.comb(pooled.size, size) <= EXACT_LIMIT:
+        return _exact(_all_choices(pooled, size), statistic, threshold)
+    draws = (rng.permuted(np.tile(pooled, (rows, 1)), axis=1) for rows in batches(RELABELLINGS, pooled.size))
     return _monte_carlo(draws, statistic, threshold)
 
 
-def _exact(rows: Booleans, statistic: Statistic, threshold: float) -> PermutationTest:
+def _exact(rows: Floats, statistic: Statistic, threshold: float) -> PermutationTest:
+    # Thresholds lie a hair below the observed statistic: relabellings that tie with it must count whatever the rounding.
     return PermutationTest(float(np.mean(statistic(rows) >= threshold)), "exact")
 
 
-def _monte_carlo(draws: Iterator[Booleans], statistic: Statistic, threshold: float) -> PermutationTest:
+def _monte_carlo(draws: Iterator[Floats], statistic: Statistic, threshold: float) -> PermutationTest:
     extreme = sum(int(np.count_nonzero(statistic(rows) >= threshold)) for rows in draws)
     return PermutationTest((extreme + 1) / (RELABELLINGS + 1), "monte_carlo")
 
 
-def _all_flips(n: int) -> Booleans:
-    return (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
+def _all_choices(pooled: Floats, size: int) -> Floats:
+    """Every choice of `size` of the values, the chosen ones first in each row."""
+    chosen = np.array(list(combinations(range(pooled.size), size)))
+    left = np.ones((len(chosen), pooled.size), dtype=bool)
+    np.put_along_axis(left, chosen, values=False, axis=1)
+    return pooled[np.argsort(left, axis=1, kind="stable")]
 
 
-def _all_choices(n: int, k: int) -> Booleans:
-    chosen = np.array(list(combinations(range(n), k)))
-    rows = np.zeros((len(chosen), n), dtype=bool)
-    np.put_along_axis(rows, chosen, values=True, axis=1)
-    return rows
-
-
-def _welch_t_sizes(pooled: Floats, rows: Booleans) -> Floats:
-    """The size of Welch's t for each relabelling; infinite where both arms are constant and differ."""
-    means, squared_error = np.zeros((2, len(rows))), np.zeros(len(rows))
-    for arm, members in enumerate((rows, ~rows)):
-        size = np.count_nonzero(members[0])
-        means[arm] = np.where(members, pooled, 0.0).sum(axis=1) / size
-        squares = np.where(members, pooled - means[arm][:, None], 0.0) ** 2
-        squared_error += squares.sum(axis=1) / (size * (size - 1))
-    gap, error = np.abs(means[0] - means[1]), np.sqrt(squared_error)
-    rounding = 16 * np.finfo(float).eps * float(np.abs(pooled).max())
+def _welch_t_sizes(first: Floats, second: Floats) -> Floats:
+    """The size of Welch's t in each row; infinite where both arms are constant and differ."""
+    gap = np.abs(first.mean(axis=1) - second.mean(axis=1))
+    error = np.sqrt(first.var(axis=1, ddof=1) / first.shape[1] + second.var(axis=1, ddof=1) / second.shape[1])
+    rounding = 16 * np.finfo(float).eps * max(np.abs(first).max(), np.abs(second).max())
     sizes: Floats = np.where(gap > rounding, np.inf, 0.0)
     np.divide(gap, error, out=sizes, where=error > rounding)
     return sizes
