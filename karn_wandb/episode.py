@@ -60,7 +60,7 @@ class EpisodeLog:
         self.env_id = env_id
         self.episode_idx = episode_idx
         self._scoped = scoped
-        self._state = collector.episode(env_id, episode_idx)
+        self._state = collector.episode(env_id, episode_idx, scoped=scoped)
         self._instrument: Instrument | None = None
         self._batch_idx = 0
         self._outcome: EpisodeOutcome | None = None

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from karn_wandb._version import __version__
 from karn_wandb.active import activate
@@ -191,17 +191,18 @@ class Run(EpisodeLog):
     def finish(self, exit_code: int | None = None, *, reason: str = "") -> EpisodeOutcome:
         """End all episodes, let every sink catch up, and finish the W&B run. Later calls return the same outcome.
 
+        The outcome is the run's own episode's; of the last one logged through `episode` when the run has none.
+
         Args:
             exit_code: Not 0 marks the run as failed.
             reason: Why it failed.
         """
         if self._finished is None:
-            state: Any = "failed" if exit_code else "finished"
-            for episode in self._episodes.values():
-                episode.conclude(state=state, reason=reason)
-            self._finished = self.conclude(state=state, reason=reason)
-            self._close()
-            self.wandb.finish(exit_code=exit_code)
+            self._finished = self._conclude_all("failed" if exit_code else "finished", reason)
+            try:
+                self._close()
+            finally:
+                self.wandb.finish(exit_code=exit_code)
         return self._finished
 
     def __enter__(self) -> Self:
@@ -209,6 +210,14 @@ class Run(EpisodeLog):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.finish(exit_code=1 if error is not None else 0, reason=f"{kind.__name__}: {error}" if kind else "")
+
+    def _conclude_all(self, state: Literal["finished", "failed"], reason: str) -> EpisodeOutcome:
+        """Conclude the episodes; a run that logged epochs only through `episode` has none of its own."""
+        outcomes = [episode.conclude(state=state, reason=reason) for episode in self._episodes.values()]
+        if outcomes and self.analytics.latest is None:
+            self._flush_batches()
+            return outcomes[-1]
+        return self.conclude(state=state, reason=reason)
 
     def _close(self) -> None:
         atexit.unregister(self._abandon)

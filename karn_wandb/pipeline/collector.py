@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -26,9 +27,10 @@ from karn_wandb.records import (
     TelemetryEvent,
     TelemetryEventType,
 )
-from karn_wandb.schema import CLOCK_OF
+from karn_wandb.schema import CLOCK_OF, scope_of
 
-EpisodeKey = tuple[int, int]
+EpisodeKey = tuple[int, int, bool]
+"""env_id, episode_idx, and whether it was logged through `run.episode`: the run's own records are apart from those."""
 
 
 @dataclass(slots=True)
@@ -40,7 +42,7 @@ class EpisodeState:
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     slots: SlotHistory = field(default_factory=SlotHistory)
     sanity: Sanity = field(default_factory=Sanity)
-    tick_offset: int = 0
+    tick_offset: int | None = None
     last_epoch: int = -1
 
     def observe(self, record: Record) -> None:
@@ -67,8 +69,8 @@ class KarnCollector:
         self.closed = False
         self._lock = threading.RLock()
         self._episodes: dict[EpisodeKey, EpisodeState] = {}
-        self._ticks: dict[tuple[int, str], int] = {}
-        self._epoch_ticks: dict[int, int] = {}
+        self._ticks: dict[tuple[str, str], int] = {}
+        self._epoch_ticks: dict[str, int] = {}
         self._warned: set[str] = set()
         for sink in sinks:
             self.follow(sink)
@@ -78,25 +80,23 @@ class KarnCollector:
         path = self.log.path
         self.followers.append(Follower(self.log, sink, path and Path(f"{path}.{sink.name}.offset")))
 
-    def episode(self, env_id: int = 0, episode_idx: int = 0) -> EpisodeState:
-        """State of one episode, begun when it is first asked for."""
-        key = (env_id, episode_idx)
-        if key not in self._episodes:
-            self._episodes[key] = EpisodeState(
-                TelemetryStore.for_config(self.config),
-                MorphogeneticAnalytics(self.config.max_epochs_in_memory),
-                tick_offset=self._epoch_ticks.get(env_id, 0),
-            )
-        return self._episodes[key]
+    def episode(self, env_id: int = 0, episode_idx: int = 0, *, scoped: bool = False) -> EpisodeState:
+        """State of one episode, begun when it is first asked for; `scoped` for those logged through `run.episode`."""
+        key = (env_id, episode_idx, scoped)
+        with self._lock:
+            if key not in self._episodes:
+                analytics = MorphogeneticAnalytics(self.config.max_epochs_in_memory)
+                self._episodes[key] = EpisodeState(TelemetryStore.for_config(self.config), analytics)
+            return self._episodes[key]
 
     @property
     def episodes(self) -> tuple[EpisodeKey, ...]:
-        """(env_id, episode_idx) of the episodes begun so far."""
+        """(env_id, episode_idx, scoped) of the episodes begun so far."""
         return tuple(self._episodes)
 
-    def epoch_snapshot(self, env_id: int = 0, episode_idx: int = 0) -> EpochSnapshot | None:
+    def epoch_snapshot(self, env_id: int = 0, episode_idx: int = 0, *, scoped: bool = False) -> EpochSnapshot | None:
         """The newest epoch snapshot of an episode; None before the first."""
-        epochs = self.episode(env_id, episode_idx).store.epochs
+        epochs = self.episode(env_id, episode_idx, scoped=scoped).store.epochs
         return epochs[-1] if epochs else None
 
     @property
@@ -120,7 +120,7 @@ class KarnCollector:
         with self._lock:
             if self.closed:
                 raise UsageError("nothing can be logged after finish", got=event.event_type.name, do="Call finish() last.")
-            state = self.episode(event.env_id, event.episode_idx)
+            state = self.episode(event.env_id, event.episode_idx, scoped=event.scoped)
             self._validate(state, event)
             kept = self._keep(state, event)
             if isinstance(event.data, EpochSnapshot):
@@ -153,33 +153,39 @@ class KarnCollector:
 
     def _keep(self, state: EpisodeState, event: TelemetryEvent) -> TelemetryEvent:
         stamped = replace(event, sequence=self.log.next_sequence, tick=self._tick(state, event))
+        self.log.append(stamped)
         if isinstance(event.data, Record):
             state.observe(event.data)
-        self.log.append(stamped)
+            self._warn_once("accuracies", state.sanity.doubt)
         return stamped
 
     def _tick(self, state: EpisodeState, event: TelemetryEvent) -> int | None:
+        prefix = scope_of(event)
         clock = CLOCK_OF.get(type(event.data))
         if clock is not None:
-            key = (event.env_id, clock)
+            key = (prefix, clock)
             self._ticks[key] = self._ticks.get(key, -1) + 1
             return self._ticks[key]
         epoch = _epoch_of(event.data)
         if epoch is None:
             return event.tick
+        if state.tick_offset is None:  # the episode begins: it goes on where the environment's last one ended
+            state.tick_offset = self._epoch_ticks.get(prefix, 0)
         tick = state.tick_offset + epoch
-        self._epoch_ticks[event.env_id] = max(tick, self._epoch_ticks.get(event.env_id, 0))
+        self._epoch_ticks[prefix] = max(tick, self._epoch_ticks.get(prefix, 0))
         return tick
 
     def _read_off(self, state: EpisodeState, event: TelemetryEvent) -> None:
         claim = state.analytics.claim_reading()
         if claim is not None:
             self._keep(state, _reading(event, TelemetryEventType.CLAIM_READ, claim))
-        self._keep(state, _reading(event, TelemetryEventType.HEALTH_READ, self.health(event.env_id, event.episode_idx)))
+        self._keep(state, _reading(event, TelemetryEventType.HEALTH_READ, self._health(state)))
 
-    def health(self, env_id: int = 0, episode_idx: int = 0) -> HealthReport:
+    def health(self, env_id: int = 0, episode_idx: int = 0, *, scoped: bool = False) -> HealthReport:
         """State of the instrument, and of an episode's numbers, now."""
-        state = self.episode(env_id, episode_idx)
+        return self._health(self.episode(env_id, episode_idx, scoped=scoped))
+
+    def _health(self, state: EpisodeState) -> HealthReport:
         return HealthReport(
             epoch=max(state.last_epoch, 0),
             dropped_records=self.dropped_records,
@@ -193,33 +199,49 @@ class KarnCollector:
         self.log.flush()
         if self.log.last_error is not None:
             self._trouble("the record log", self.log.last_error, "Records wait in memory until the disk takes them.")
+        self._report_sinks()
+
+    def _report_sinks(self) -> None:
         for follower in self.followers:
             if follower.failure is not None:
                 kept = f"What it missed is kept in {self.log.path}." if self.log.path else "What it missed is lost."
                 self._trouble(f"the {follower.sink.name} sink", follower.failure, kept)
 
     def _trouble(self, where: str, error: Exception, consequence: str) -> None:
-        if where in self._warned:
-            return
-        self._warned.add(where)
         if self.config.strict:
             raise error
-        warnings.warn(f"{where} failed: {error!r}. {consequence} Training goes on.", KarnWarning, stacklevel=4)
+        goes_on = "" if self.closed else " Training goes on."
+        self._warn_once(where, f"{where} failed: {error!r}. {consequence}{goes_on}")
+
+    def _warn_once(self, what: str, text: str) -> None:
+        if text and what not in self._warned:
+            self._warned.add(what)
+            warnings.warn(text, KarnWarning, stacklevel=5)
 
     def close(self) -> bool:
-        """Flush, let every sink catch up, close all; False when a sink could not take everything in time."""
-        if self.closed:
-            return True
-        self.flush()
-        self.closed = True
-        timeout = self.config.finish_timeout
-        delivered = [follower.close(timeout) for follower in self.followers]
+        """Flush, let every sink catch up, close all; False when a sink could not take everything in time.
+
+        What failed is said once, or raised when strict, after everything is closed.
+        """
+        with self._lock:
+            if self.closed:
+                return True
+            self.closed = True
+        self.log.flush()
+        for follower in self.followers:
+            follower.finish()
+        deadline = time.monotonic() + self.config.finish_timeout
+        delivered = [follower.close(max(0.0, deadline - time.monotonic())) for follower in self.followers]
         self.log.close()
+        if self.log.last_error is not None:
+            lost = f"{self.dropped_records} records could not be kept."
+            self._trouble("the last write to the record log", self.log.last_error, lost)
+        self._report_sinks()
         return all(delivered)
 
 
 def _reading(event: TelemetryEvent, event_type: TelemetryEventType, reading: Record) -> TelemetryEvent:
-    return replace(event, event_type=event_type, data=reading)
+    return replace(event, event_type=event_type, data=reading, slot_id="", seed_id="", severity="info", message="")
 
 
 def _epoch_of(data: object) -> int | None:

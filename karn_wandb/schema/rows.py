@@ -32,7 +32,7 @@ EXACT_KEYS = 10_000
 
 def encode_row(event: TelemetryEvent) -> Row:
     """The row of an event: its columns, its clock, the keys derived from it, and the rest as JSON text."""
-    prefix = scope(event.env_id) if event.scoped else ""
+    prefix = scope_of(event)
     plain = event.to_plain()
     columns: Row = {}
     if isinstance(event.data, Record):
@@ -74,6 +74,11 @@ def decode_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[TelemetryEvent]:
         event = decode_row(row)
         if event is not None:
             yield event
+
+
+def scope_of(event: TelemetryEvent) -> str:
+    """Prefix of an event's keys, "" for those of the run itself."""
+    return scope(event.env_id) if event.scoped else ""
 
 
 def clock_of(record: type) -> str:

@@ -306,7 +306,7 @@ class TestFailure:
             for epoch in range(2, 100):
                 run.log_epoch(val_accuracy=float(epoch % 100))
                 run.collector.followers[0].drain(5)
-        with pytest.warns(KarnWarning, match="not all sinks took all records"):
+        with pytest.raises(wandb.errors.UsageError):
             run.finish()
 
     def test_an_unreachable_server_at_init_means_offline_with_a_warning(self, offline_folder, tmp_path):
