@@ -222,7 +222,7 @@ def _results(episode: _Episode) -> Row:
 def _origin(context: EpisodeContext) -> Row:
     return {
         "base_seed": context.base_seed,
-        "host_params": context.host_params,
+        "host_params": context.host_params or None,  # 0 when nothing was captured
         "git_commit": context.git_commit,
         "started": context.timestamp,
         **flatten({"episode": {f.name: getattr(context, f.name) for f in fields(context) if f.name != "timestamp"}}),

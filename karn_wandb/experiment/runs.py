@@ -139,7 +139,7 @@ def _read_log(path: Path) -> ReadLog:
     try:
         return read_log(path)
     except RecordError as error:
-        raise SourceError(f"the record log {str(path)!r} cannot be read", got=str(error).rstrip(".")) from error
+        raise SourceError(f"the record log {str(path)!r} cannot be read: {error.what}", got=error.got, do=error.do) from error
 
 
 def _info(events: Iterable[TelemetryEvent]) -> RunInfo:

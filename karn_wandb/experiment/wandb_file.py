@@ -164,6 +164,8 @@ class _Reading:
                     self._take(record_type.FromString(payload))
             except (DecodeError, ValueError, IndexError) as error:
                 damage.append(f"the record at byte {start} is not as W&B writes them and is left out: {error}")
+        if not self._run and not damage:
+            damage.append("the file has no run record: the process was killed before W&B wrote one")
         found = {"run_id": path.stem.removeprefix("run-")} | self._run
         return WandbFile(
             path=path,
@@ -190,7 +192,7 @@ class _Reading:
             case "run":
                 self._run |= _run_fields(record.run)
                 configure(self._config, record.run.config)
-            case "metric":
+            case "metric" if not record.metric.expanded_from_glob:  # wandb 0.28 also notes what each glob matched
                 metric = record.metric
                 name = metric.glob_name or metric.name
                 self._metrics[name] = MetricDefinition(name, metric.step_metric, metric.options.hidden)
