@@ -22,7 +22,7 @@ from karn_wandb.errors import ClaimsError, KarnWarning, RecordError, TransitionE
 from karn_wandb.experiment.wandb_file import WandbFile
 from karn_wandb.pipeline import read_log
 from karn_wandb.records import EpisodeOutcome, RunInfo
-from karn_wandb.schema import encode_row
+from karn_wandb.schema import decode_rows, encode_row
 
 pytestmark = pytest.mark.offline
 
@@ -277,6 +277,26 @@ class TestFailure:
         log = read_log(next(tmp_path.rglob("records.jsonl")))
         epochs = [e.data.epoch for e in log.events if e.event_type.name == "EPOCH_COMPLETED"]
         assert epochs == list(range(1, 31))
+
+    def test_a_script_that_forgets_to_finish_loses_nothing_and_claims_no_outcome(self, offline_folder, tmp_path):
+        script = """
+            import os, karn_wandb
+            run = karn_wandb.init(project="tests", dir=os.environ["WANDB_DIR"])
+            for epoch in range(5):
+                run.log_batch(loss=1.0)
+                run.log_epoch(val_accuracy=float(epoch))
+            run.log_batch(loss=2.0)
+        """
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("WANDB_DIR", str(tmp_path))
+            done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False, capture_output=True)
+        assert done.returncode == 0, done.stderr.decode()
+        path = next(tmp_path.rglob("records.jsonl"))
+        events = read_log(path).events
+        assert [e.data.loss for e in events if e.event_type.name == "BATCH_COMPLETED"] == [1.0] * 5 + [2.0]
+        assert not any(e.event_type.name == "EPISODE_OUTCOME" for e in events)
+        rows = read_finished(next(path.parent.glob("run-*.wandb"))).rows
+        assert tuple(decode_rows(rows)) == events
 
     def test_a_dead_w_and_b_never_stops_training_and_costs_no_record(self, start):
         """Wandb's own run is finished under us: every further row is refused."""
