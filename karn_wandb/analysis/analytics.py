@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
+from dataclasses import replace
 
 from karn_wandb.analysis.lifecycle import occupied
 from karn_wandb.attribution.onset import contribution_onset_epoch
@@ -31,8 +33,8 @@ class MorphogeneticAnalytics:
     def __init__(self, max_epochs: int = 1000) -> None:
         self.baseline: HostBaseline | None = None
         self.latest: EpochSnapshot | None = None
+        self.measured: EpochSnapshot | None = None
         self.matrix: CounterfactualMatrix | None = None
-        self.epochs = 0
         self.best_accuracy: float | None = None
         self.reward_total: float | None = None
         self._accuracies: deque[tuple[int, float]] = deque(maxlen=max_epochs)
@@ -58,16 +60,21 @@ class MorphogeneticAnalytics:
 
     def _observe_epoch(self, snapshot: EpochSnapshot) -> None:
         self.latest = snapshot
-        self.epochs += snapshot.epoch > 0
         accuracy = snapshot.host.val_accuracy
         if accuracy is not None:
+            self.measured = snapshot
             self._accuracies.append((snapshot.epoch, accuracy))
             self.best_accuracy = accuracy if self.best_accuracy is None else max(self.best_accuracy, accuracy)
 
     @property
+    def epochs(self) -> int:
+        """Epochs completed."""
+        return self.latest.epoch if self.latest else 0
+
+    @property
     def current_accuracy(self) -> float | None:
-        """Validation accuracy of the newest epoch, percent."""
-        return self._accuracies[-1][1] if self._accuracies else None
+        """Validation accuracy of the newest epoch that measured one, percent."""
+        return self.measured.host.val_accuracy if self.measured else None
 
     def host_baseline_accuracy(self, epoch: int | None = None) -> float | None:
         """Accuracy of the paired host-only run, percent; at an epoch if its trajectory is known, else at its end."""
@@ -79,11 +86,8 @@ class MorphogeneticAnalytics:
 
     def accuracy_delta(self) -> float | None:
         """Accuracy now minus the paired host-only run's at the same epoch, percentage points."""
-        if not self._accuracies:
-            return None
-        epoch, accuracy = self._accuracies[-1]
-        baseline = self.host_baseline_accuracy(epoch)
-        return None if baseline is None else accuracy - baseline
+        accuracy, baseline = self._accuracies_now()
+        return None if accuracy is None or baseline is None else accuracy - baseline
 
     def accuracy_trajectory(self) -> list[tuple[int, float, float | None]]:
         """(epoch, accuracy, accuracy of the host-only run at that epoch) over time, percent."""
@@ -95,23 +99,31 @@ class MorphogeneticAnalytics:
         (accuracy / total parameters) / (baseline accuracy / host parameters), as in the requirement. It rewards
         shrinking, so it is never shown without the two accuracies.
         """
-        if self.latest is None or not self._accuracies:
+        accuracy, baseline = self._accuracies_now()
+        if self.measured is None or accuracy is None or not baseline:
             return None
-        epoch, accuracy = self._accuracies[-1]
-        baseline = self.host_baseline_accuracy(epoch)
-        host, total = self.latest.host.host_params, self.latest.host.total_params
-        if not baseline or not host or not total:
+        host, total = self.measured.host.host_params, self.measured.host.total_params
+        if not host or not total:
             return None
-        return (accuracy / total) / (baseline / host)
+        ratio = (accuracy / baseline) * (host / total)
+        return ratio if math.isfinite(ratio) else None
+
+    def _accuracies_now(self) -> tuple[float | None, float | None]:
+        """Ours and the host-only run's, at the newest epoch that measured ours."""
+        if self.measured is None:
+            return None, None
+        return self.measured.host.val_accuracy, self.host_baseline_accuracy(self.measured.epoch)
 
     def claim_reading(self) -> ClaimReading | None:
         """The two primary metrics after the newest epoch; None before the first."""
         if self.latest is None:
             return None
-        return ClaimReading(
-            epoch=self.latest.epoch,
-            accuracy=self.latest.host.val_accuracy,
-            baseline_accuracy=self.host_baseline_accuracy(self.latest.epoch),
+        reading = ClaimReading(self.latest.epoch, baseline_accuracy=self.host_baseline_accuracy(self.latest.epoch))
+        if self.measured is not self.latest:  # nothing was measured in this epoch
+            return reading
+        return replace(
+            reading,
+            accuracy=self.current_accuracy,
             accuracy_delta=self.accuracy_delta(),
             param_efficiency=self.params_efficiency_ratio(),
         )
@@ -149,11 +161,11 @@ class MorphogeneticAnalytics:
         """First epoch from which the slot's Shapley value stays above the threshold (review, P3-14).
 
         "Stays" is three evaluations in a row, each with its interval's lower end (where there is one) above the
-        threshold: a null slot crosses a threshold by chance once in a while.
+        threshold: a null slot crosses a threshold by chance once in a while. An evaluation without the slot ends a run.
         """
-        points = [
-            (m.epoch, m.shapley_values[slot_id]) for m in self._matrices if m.shapley_values and slot_id in m.shapley_values
-        ]
-        means = [estimate.mean for _, estimate in points]
-        lower = [estimate.mean if estimate.ci_low is None else estimate.ci_low for _, estimate in points]
-        return contribution_onset_epoch([epoch for epoch, _ in points], means, threshold, lower=lower, consecutive=ONSET_EPOCHS)
+        newest = {m.epoch: (m.shapley_values or {}).get(slot_id) for m in self._matrices}
+        epochs = sorted(newest)
+        estimates = [newest[epoch] for epoch in epochs]
+        means = [None if e is None else e.mean for e in estimates]
+        lower = [None if e is None else e.mean if e.ci_low is None else e.ci_low for e in estimates]
+        return contribution_onset_epoch(epochs, means, threshold, lower=lower, consecutive=ONSET_EPOCHS)

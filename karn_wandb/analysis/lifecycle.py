@@ -9,15 +9,16 @@ from karn_wandb.records import OCCUPIED, EpochSnapshot, SeedStage, SlotSnapshot,
 
 
 class Lifecycle:
-    """The slots of one episode and their stages.
+    """The slots of one episode, their stages, and how many seed modules germinated, were fossilized or pruned.
 
     Stage transitions are events and must be legal one by one; an epoch snapshot may have passed through several
-    stages since the last one, so it only brings the picture up to date.
+    stages since the last one, so it only brings the picture up to date. What came and went between two snapshots,
+    without an event, is not seen.
     """
 
     def __init__(self) -> None:
         self.stages: dict[str, SeedStage] = {}
-        self.counts = dict.fromkeys((SeedStage.GERMINATED, SeedStage.FOSSILIZED, SeedStage.PRUNED), 0)
+        self.germinated = self.fossilized = self.pruned = 0
         self._declared: frozenset[str] = frozenset()
 
     def declare(self, slots: Iterable[str]) -> None:
@@ -44,9 +45,7 @@ class Lifecycle:
             RecordError: The slot does not exist.
         """
         self.check_slot(change.slot_id)
-        self.stages[change.slot_id] = change.to_stage
-        if change.to_stage in self.counts:
-            self.counts[change.to_stage] += 1
+        self._move(change.slot_id, change.from_stage, change.to_stage)
 
     def observe(self, snapshot: EpochSnapshot) -> None:
         """Bring the stages up to date with an epoch snapshot.
@@ -56,12 +55,14 @@ class Lifecycle:
         """
         for slot_id in snapshot.slots:
             self.check_slot(slot_id)
-        self.stages |= stages_of(snapshot.slots)
+        for slot_id, slot in snapshot.slots.items():
+            self._move(slot_id, self.stages.get(slot_id, SeedStage.DORMANT), slot.stage)
 
-
-def stages_of(slots: Mapping[str, SlotSnapshot]) -> dict[str, SeedStage]:
-    """Stage of each slot."""
-    return {slot_id: slot.stage for slot_id, slot in slots.items()}
+    def _move(self, slot_id: str, before: SeedStage, after: SeedStage) -> None:
+        self.stages[slot_id] = after
+        self.germinated += before not in OCCUPIED and after in OCCUPIED
+        self.pruned += before in OCCUPIED and after not in OCCUPIED
+        self.fossilized += before is not SeedStage.FOSSILIZED and after is SeedStage.FOSSILIZED
 
 
 def occupied(slots: Mapping[str, SlotSnapshot]) -> tuple[str, ...]:

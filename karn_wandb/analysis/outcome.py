@@ -6,7 +6,7 @@ from typing import Literal
 
 from karn_wandb.analysis.analytics import MorphogeneticAnalytics
 from karn_wandb.analysis.lifecycle import Lifecycle
-from karn_wandb.records import EpisodeOutcome, SeedStage
+from karn_wandb.records import EpisodeOutcome
 
 
 def episode_outcome(
@@ -18,8 +18,8 @@ def episode_outcome(
     dropped_records: int = 0,
 ) -> EpisodeOutcome:
     """The outcome of an episode from what was logged of it; what was not logged stays None."""
-    latest = analytics.latest
-    host = latest.host if latest is not None else None
+    host = analytics.latest.host if analytics.latest is not None else None
+    claim = analytics.claim_reading()
     return EpisodeOutcome(
         epochs=analytics.epochs,
         final_accuracy=host.val_accuracy if host else None,
@@ -27,10 +27,10 @@ def episode_outcome(
         best_accuracy=analytics.best_accuracy,
         total_params=host.total_params if host else None,
         param_ratio=host.total_params / host.host_params if host and host.total_params and host.host_params else None,
-        accuracy_delta=analytics.accuracy_delta(),
-        fossilized=lifecycle.counts[SeedStage.FOSSILIZED],
-        pruned=lifecycle.counts[SeedStage.PRUNED],
-        germinated=lifecycle.counts[SeedStage.GERMINATED],
+        accuracy_delta=claim.accuracy_delta if claim else None,
+        fossilized=lifecycle.fossilized,
+        pruned=lifecycle.pruned,
+        germinated=lifecycle.germinated,
         reward_total=analytics.reward_total,
         state=state,
         reason=reason,

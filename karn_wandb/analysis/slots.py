@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from karn_wandb.records import (
+    OCCUPIED,
     CounterfactualMatrix,
     EpochSnapshot,
     GateEvaluationTrace,
@@ -19,6 +20,7 @@ class SlotHistory:
     """Follows the slots of one episode and completes their snapshots with what was measured."""
 
     def __init__(self) -> None:
+        self._epoch: int | None = None
         self._accuracy: float | None = None
         self._at_germination: dict[str, float | None] = {}
         self._gates: dict[str, GateEvaluationTrace] = {}
@@ -28,7 +30,7 @@ class SlotHistory:
         """Take a record into account."""
         match record:
             case EpochSnapshot():
-                self._accuracy = record.host.val_accuracy
+                self._observe_epoch(record)
             case StageTransition(to_stage=SeedStage.GERMINATED):
                 self._at_germination[record.slot_id] = self._accuracy
             case GateEvaluationTrace():
@@ -38,16 +40,27 @@ class SlotHistory:
             case _:
                 pass
 
+    def _observe_epoch(self, snapshot: EpochSnapshot) -> None:
+        """A seed module seen for the first time germinated after the epoch before."""
+        for slot_id, slot in snapshot.slots.items():
+            if slot.stage in OCCUPIED:
+                self._at_germination.setdefault(slot_id, self._accuracy)
+            else:
+                self._at_germination.pop(slot_id, None)
+        self._epoch, self._accuracy = snapshot.epoch, snapshot.host.val_accuracy
+
     def complete(self, slot: SlotSnapshot, epoch: int, accuracy: float | None) -> SlotSnapshot:
         """The snapshot with what is known of the slot at the end of `epoch` with this accuracy (percent)."""
-        if slot.seed_id is None:
+        if slot.stage not in OCCUPIED:
             return slot
         gate = self._gates.get(slot.slot_id)
+        at_germination = self._at_germination.get(slot.slot_id, self._accuracy)
+        epoch_ago = self._accuracy if self._epoch == epoch - 1 else None
         return replace(
             slot,
             counterfactual_contribution=removal_cost(self._matrix, slot.slot_id, epoch),
-            total_improvement=_difference(accuracy, self._at_germination.get(slot.slot_id)),
-            improvement_this_epoch=_difference(accuracy, self._accuracy),
+            total_improvement=_difference(accuracy, at_germination),
+            improvement_this_epoch=_difference(accuracy, epoch_ago),
             last_gate_attempted=gate.gate if gate else None,
             last_gate_passed=gate.passed if gate else None,
             last_gate_reason=gate.message if gate else None,

@@ -49,7 +49,7 @@ class Follower:
         self.failure: Exception | None = None
         self.failed_writes = 0
         self._offset_path = offset_path
-        self.cursor = _stored(offset_path)
+        self.cursor = min(_stored(offset_path), log.next_sequence)  # a killed process may have delivered more than it wrote
         self._closing = False
         self._thread = threading.Thread(target=self._follow, name=f"karn-{sink.name}", daemon=True)
         self._thread.start()
@@ -62,14 +62,19 @@ class Follower:
     def drain(self, timeout: float) -> bool:
         """Wait until everything appended so far is delivered; False when it is not in `timeout` seconds or parked."""
         with self.log.changed:
+            self.log.changed.notify_all()
             self.log.changed.wait_for(lambda: self.lag <= 0 or self.failure is not None, timeout)
         return self.lag <= 0
 
-    def close(self, timeout: float) -> bool:
-        """Deliver what is left, close the sink, end the thread; False when `timeout` seconds were not enough."""
+    def finish(self) -> None:
+        """Deliver what is left, then close the sink and end the thread; returns at once."""
         with self.log.changed:
             self._closing = True
             self.log.changed.notify_all()
+
+    def close(self, timeout: float) -> bool:
+        """Finish and wait for it; False when `timeout` seconds were not enough, or the sink failed."""
+        self.finish()
         self._thread.join(timeout)
         return not self._thread.is_alive() and self.failure is None
 
@@ -79,16 +84,23 @@ class Follower:
                 self.log.changed.wait_for(lambda: self.lag > 0 or self._closing)
                 if self.lag <= 0:
                     break
-            self._deliver(self.log.read(self.cursor, BATCH))
+            self._deliver(self._next_events())
         self._close_sink()
         with self.log.changed:
             self.log.changed.notify_all()
+
+    def _next_events(self) -> list[TelemetryEvent]:
+        try:
+            return self.log.read(self.cursor, BATCH)
+        except OSError as error:  # the log's file is gone or cannot be read
+            self.failure = error
+            return []
 
     def _deliver(self, events: list[TelemetryEvent]) -> None:
         for event in events:
             if not self._try(event):
                 break
-            self.cursor = self.cursor + 1 if event.sequence is None else event.sequence + 1
+            self.cursor = 1 + (self.cursor if event.sequence is None else event.sequence)
         _store(self._offset_path, self.cursor)
         with self.log.changed:
             self.log.changed.notify_all()
@@ -117,14 +129,16 @@ class Follower:
 def _stored(path: Path | None) -> int:
     if path is None or not path.exists():
         return 0
-    text = path.read_text().strip()
-    return int(text) if text.isdigit() else 0
+    content = path.read_bytes().strip()
+    return int(content) if content.isdigit() else 0
 
 
 def _store(path: Path | None, cursor: int) -> None:
     if path is None:
         return
+    new = path.with_name(f"{path.name}.new")
     try:
-        path.write_text(f"{cursor}\n")
+        new.write_text(f"{cursor}\n")
+        new.replace(path)  # at once, so that a killed process leaves the old number or the new one
     except OSError:  # a full disk: the log counts it; a resumed run then delivers some events again
         return
