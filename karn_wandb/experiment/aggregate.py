@@ -15,9 +15,12 @@ import pandas as pd
 
 from karn_wandb.errors import SourceError, StatisticsError
 from karn_wandb.experiment.experiment import Experiment
-from karn_wandb.experiment.filters import select
+from karn_wandb.experiment.filters import column_of, select
 from karn_wandb.records import Comparison, ExcludedRun, ExperimentAggregation, Pair
 from karn_wandb.statistics import compare
+
+MOST_VALUES = 8
+"""Values that an error lists."""
 
 Arm = Literal["treatment", "control"]
 Filter = Mapping[str, Any]
@@ -127,15 +130,24 @@ def _check_column(episodes: pd.DataFrame, name: str, role: str) -> None:
 def _arm(episodes: pd.DataFrame, arm: Filter) -> pd.DataFrame:
     chosen = episodes[select(episodes, arm)]
     if chosen.empty:
-        raise SourceError(f"no run has {in_words(arm)}", got=f"{episodes['run_id'].nunique()} runs, none of them")
+        raise SourceError(f"no run has {in_words(arm)}", do=" ".join(_values_of(episodes, name) for name in arm))
     return chosen
+
+
+def _values_of(episodes: pd.DataFrame, name: str) -> str:
+    """What values of a name there are, for a filter that found none."""
+    values = sorted({str(value) for value in episodes[column_of(episodes, name)].dropna()}, key=_natural)
+    more = " ..." if len(values) > MOST_VALUES else ""
+    return f"The values of {name} are {', '.join(values[:MOST_VALUES])}{more}."
 
 
 def _check_disjoint(arms: Mapping[Arm, pd.DataFrame]) -> None:
     both = sorted(set(arms["treatment"]["run_id"]) & set(arms["control"]["run_id"]))
     if both:
         raise StatisticsError(
-            f"{len(both)} runs are in both arms", got=", ".join(both[:3]), do="Make the filters of the arms exclude each other."
+            f"{len(both)} {'run is' if len(both) == 1 else 'runs are'} in both arms",
+            got=", ".join(both[:3]),
+            do="Make the filters of the arms exclude each other.",
         )
 
 
@@ -239,7 +251,8 @@ def _warnings(runs: Sequence[_Run], pair_by: str | None) -> tuple[str, ...]:
     found = []
     several = [run for run in runs if run.episodes > 1]
     if several:
-        found.append(f"{len(several)} runs hold several episodes: each run counts once, by the mean of its episodes.")
+        runs_hold, it = ("run holds", "it") if len(several) == 1 else ("runs hold", "each")
+        found.append(f"{len(several)} {runs_hold} several episodes: {it} counts once, by the mean of its episodes.")
     arms: tuple[Arm, ...] = ("treatment", "control")
     for arm in arms:
         keys = [run.keys[0] for run in runs if run.arm == arm and len(run.keys) == 1]

@@ -175,7 +175,7 @@ class _File:
     def root(self, content: bytes) -> yaml.Node:
         try:
             node = yaml.compose(content, Loader=yaml.SafeLoader)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, RecursionError) as error:
             mark = getattr(error, "problem_mark", None)
             raise self.error(mark, "this is not YAML", getattr(error, "problem", "") or str(error)) from error
         if node is None:
@@ -204,7 +204,7 @@ class _File:
         return {key: found.get(key, field.default) for key, field in known.items()}
 
     def key(self, node: yaml.Node, known: Mapping[str, _Field], what: str) -> str:
-        key = str(node.value)
+        key = str(node.value if isinstance(node, yaml.ScalarNode) else self.value(node))
         if key in known:
             return key
         near = difflib.get_close_matches(key, known, n=1)

@@ -18,7 +18,7 @@ CONTROL_NAMES = ("none", "host_only", "host-only", "host", "control", "baseline"
 """Values of the arm that are taken for the control when no claims file says which it is, in this order."""
 
 ARM_COLUMNS = ("config.arm", "config.controller")
-"""Columns whose values are the arms when no claims file names them; the first one that there is."""
+"""Columns whose values are the arms when no claims file names them; the first that tells runs apart."""
 
 _P_OF = MappingProxyType({"superiority": "p_improvement", "non_inferiority": "p_non_inferiority", "equivalence": "p_equivalence"})
 
@@ -72,15 +72,19 @@ def default_claims(episodes: pd.DataFrame) -> Claims | None:
     Returns:
         The comparisons, or None when there are not at least two arms.
     """
-    column = next((c for c in ARM_COLUMNS if c in episodes.columns), None)
+    column = next((c for c in ARM_COLUMNS if c in episodes.columns and len(_arms(episodes, c)) > 1), None)
     if column is None:
         return None
-    arms = sorted(set(episodes[column].dropna()), key=str)
-    if len(arms) < 2:
-        return None
+    arms = _arms(episodes, column)
     named = {str(arm).lower(): arm for arm in reversed(arms)}
     control = next((named[name] for name in CONTROL_NAMES if name in named), arms[0])
     return Claims(tuple(_exploratory(episodes, column, arm, control) for arm in arms if arm != control))
+
+
+def _arms(episodes: pd.DataFrame, column: str) -> list[object]:
+    """The values of a column that can name an arm."""
+    values = episodes[column].dropna().tolist()
+    return sorted({value for value in values if isinstance(value, (str, int, float))}, key=str)
 
 
 def _exploratory(episodes: pd.DataFrame, column: str, arm: object, control: object) -> Claim:

@@ -108,7 +108,7 @@ def _threats(
     found += threats.together(by_claim)
     found += threats.of_code(experiment.episodes)
     found += threats.of_attribution(experiment.counterfactuals, slots)
-    found += threats.of_reading(experiment.warnings)
+    found += threats.of_reading(experiment.warnings, sorted(set(experiment.episodes["source"].dropna())))
     return tuple(found)
 
 

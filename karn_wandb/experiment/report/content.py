@@ -84,6 +84,13 @@ class ClaimContent:
     flow: tuple[ArmFlow, ArmFlow]
     aggregation: ExperimentAggregation
 
+    @property
+    def badge(self) -> str:
+        """The verdict in two words."""
+        said = "Exploratory" if self.supported is None else "Supported" if self.supported else "Not supported"
+        found = self.aggregation.comparison
+        return f"{said}: {found.verdict}" if found else said
+
 
 @dataclass(frozen=True, slots=True)
 class RunContent:

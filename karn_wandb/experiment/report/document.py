@@ -5,10 +5,8 @@ from __future__ import annotations
 from karn_wandb.experiment.report import figures
 from karn_wandb.experiment.report.blocks import Block, Document, Figures, Items, Section, Table, Text, Verdict
 from karn_wandb.experiment.report.content import ClaimContent, Content, RunContent
-from karn_wandb.experiment.report.words import count, interval, number, p_cell, percent
+from karn_wandb.experiment.report.words import NO_COMPARISON, count, interval, number, p_cell, percent
 from karn_wandb.records import Comparison
-
-_BADGES = {True: "Supported", False: "Not supported", None: "Exploratory"}
 
 
 def document(content: Content) -> Document:
@@ -32,18 +30,13 @@ def document(content: Content) -> Document:
 def _verdicts(content: Content) -> tuple[Block, ...]:
     if content.claims:
         return tuple(_verdict(claim) for claim in content.claims)
-    return (
-        Text(
-            "No comparison: there is no claims file, and the config of the runs names no two arms (config arm, else controller). "
-            "What follows describes the runs."
-        ),
-    )
+    return (Text(f"{NO_COMPARISON} What follows describes the runs."),)
 
 
 def _verdict(claim: ClaimContent) -> Verdict:
     found = claim.aggregation.comparison
     return Verdict(
-        badge=_BADGES[claim.supported] + (f": {found.verdict}" if found else ""),
+        badge=claim.badge,
         tone="good" if claim.supported else "bad" if found and found.verdict == "worse" else "open",
         name=claim.name,
         sentences=claim.sentences,

@@ -12,6 +12,7 @@ from karn_wandb.experiment.printable import printable
 from karn_wandb.experiment.report.attribution import last_evaluated
 from karn_wandb.experiment.report.content import ArmFlow, SlotAttribution, Threat
 from karn_wandb.experiment.report.settings import differing_settings
+from karn_wandb.experiment.report.tables import given
 from karn_wandb.experiment.report.words import count, p_text, sentence
 
 MOST_LISTED = 12
@@ -81,9 +82,11 @@ def of_attribution(counterfactuals: pd.DataFrame, slots: Sequence[SlotAttributio
         )
 
 
-def of_reading(warnings: Sequence[str]) -> Iterator[Threat]:
-    """What was damaged or missing when the runs were read."""
+def of_reading(warnings: Sequence[str], sources: Sequence[str]) -> Iterator[Threat]:
+    """What was damaged or missing when the runs were read; sources are called what the report calls them."""
     for warning in warnings:
+        for source in sources:
+            warning = warning.replace(source, given(source))
         yield Threat("Reading", sentence(printable(warning)))
 
 

@@ -7,6 +7,11 @@ import math
 from karn_wandb.experiment.decide import Decision
 from karn_wandb.records import Comparison
 
+NO_COMPARISON = (
+    "No comparison: there is no claims file, and the config of the runs names no two arms (config arm, else controller)."
+)
+"""What is said when there is nothing to compare."""
+
 
 def number(value: float | None, *, signed: bool = False) -> str:
     """Two decimals, or two significant digits below 0.1; thousands apart above 10,000."""
