@@ -42,7 +42,7 @@ def column_of(episodes: pd.DataFrame, name: str) -> str:
         if column in episodes.columns:
             return column
     known = [str(column).removeprefix(_CONFIG) for column in episodes.columns]
-    near = difflib.get_close_matches(name, known, n=3)
+    near = difflib.get_close_matches(name.removeprefix(_CONFIG), known, n=3)
     raise SourceError(
         f"no run has a {name!r} to filter by",
         do=f"Did you mean {' or '.join(map(repr, near))}?"

@@ -7,47 +7,23 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
+from logged import context, epoch, event, outcome, stamped
 from run_files import exit_record, history_record, record_log, run_file, run_record, write_run
 from strategies import event_sequences
 
 from karn_wandb.errors import KarnWarning, SourceError
 from karn_wandb.experiment.runs import NO_END, RunPaths, events_of_rows, read_run
 from karn_wandb.experiment.sources import find_runs
-from karn_wandb.records import EpisodeContext, EpisodeOutcome, EpochSnapshot, HostSnapshot, RunInfo, TelemetryEvent
+from karn_wandb.records import EpochSnapshot, RunInfo, TelemetryEvent
 from karn_wandb.schema import encode_row
 
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-CONTEXT = EpisodeContext("e", NOW, "c" * 40, 7, 7, 7, "cnn", 100, {"early": 8}, 3, "classification", {"lr": 0.1})
 INFO = RunInfo("r1", project="p", name="n", group="g", job_type="j", tags=("t",), config={"lr": 0.1})
-
-
-def stamped(*events: TelemetryEvent) -> tuple[TelemetryEvent, ...]:
-    return tuple(replace(event, sequence=i, timestamp=NOW) for i, event in enumerate(events))
-
-
-def started(info: RunInfo = INFO) -> TelemetryEvent:
-    return TelemetryEvent("TRAINING_STARTED", data=info)
-
-
-def episode(env_id: int = 0) -> TelemetryEvent:
-    return TelemetryEvent("EPISODE_STARTED", data=CONTEXT, env_id=env_id)
-
-
-def epoch(number: int, env_id: int = 0) -> TelemetryEvent:
-    host = HostSnapshot(number, val_accuracy=10.0 * number, val_loss=1 / number)
-    return TelemetryEvent("EPOCH_COMPLETED", data=EpochSnapshot(number, host), env_id=env_id, tick=number)
-
-
-def outcome(state: str = "finished", env_id: int = 0, **fields: object) -> TelemetryEvent:
-    return TelemetryEvent("EPISODE_OUTCOME", data=EpisodeOutcome(1, state=state, **fields), env_id=env_id)
-
-
-EVENTS = stamped(started(), episode(), epoch(1), outcome())
+STARTED = event("TRAINING_STARTED", INFO)
+EVENTS = stamped(STARTED, context(), epoch(1), outcome())
 
 
 def rows(events: tuple[TelemetryEvent, ...]) -> list[bytes]:
@@ -105,22 +81,22 @@ def test_a_record_log_that_does_not_say_its_run_is_named_after_its_folder_or_fil
 @pytest.mark.parametrize(
     ("events", "exit_code", "ending"),
     [
-        ((episode(), epoch(1), outcome()), 0, ("finished", "")),
-        ((episode(), epoch(1)), 0, ("finished", "")),
-        ((episode(), epoch(1)), 3, ("failed", "exit code 3")),
-        ((episode(), outcome("failed", reason="ValueError: x")), 1, ("failed", "ValueError: x")),
-        ((episode(), epoch(1)), None, ("crashed", NO_END)),
+        ((context(), epoch(1), outcome()), 0, ("finished", "")),
+        ((context(), epoch(1)), 0, ("finished", "")),
+        ((context(), epoch(1)), 3, ("failed", "exit code 3")),
+        ((context(), outcome(state="failed", reason="ValueError: x")), 1, ("failed", "ValueError: x")),
+        ((context(), epoch(1)), None, ("crashed", NO_END)),
         ((), None, ("crashed", NO_END)),
-        ((episode(), epoch(1), outcome()), None, ("finished", "")),
-        ((episode(), outcome("failed", reason="x")), None, ("failed", "x")),
-        ((episode(0), episode(1), outcome(env_id=0)), None, ("crashed", NO_END)),
-        ((episode(0), episode(1), outcome(env_id=0), outcome("failed", 1, reason="y")), None, ("failed", "y")),
+        ((context(), epoch(1), outcome()), None, ("finished", "")),
+        ((context(), outcome(state="failed", reason="x")), None, ("failed", "x")),
+        ((context(), context((1, 0)), outcome()), None, ("crashed", NO_END)),
+        ((context(), context((1, 0)), outcome(), outcome((1, 0), state="failed", reason="y")), None, ("failed", "y")),
     ],
 )
 @pytest.mark.parametrize("log", [True, False])
 def test_how_a_run_ended(tmp_path, events, exit_code, ending, log):
     """W&B's exit code decides; without one the outcomes of all started episodes do; else nothing says so."""
-    all_events = stamped(started(), *events)
+    all_events = stamped(STARTED, *events)
     end = [] if exit_code is None else [exit_record(exit_code)]
     run = read(tmp_path, [run_record("r1"), *rows(all_events), *end], record_log(all_events) if log else None)
     assert (run.state, run.reason) == ending
@@ -171,7 +147,7 @@ def test_wandbs_rows_serve_when_the_log_cannot_be_read(tmp_path):
 
 
 def test_a_log_of_another_run_is_not_taken_for_this_ones(tmp_path):
-    other = stamped(started(RunInfo("r2")), epoch(1), epoch(2))
+    other = stamped(event("TRAINING_STARTED", RunInfo("r2")), epoch(1), epoch(2))
     run = read(tmp_path, [run_record("r1"), *rows(EVENTS)], record_log(other))
     assert run.events() == EVENTS
     assert run.warnings == ("the record log beside it is of another run; got run r2.",)
@@ -213,13 +189,13 @@ def test_damage_is_a_warning_when_rows_are_read_although_there_is_a_log(tmp_path
 
 
 def test_dropped_records_are_said(tmp_path):
-    run = read(tmp_path, log=record_log(stamped(started(), outcome(dropped_records=3))))
+    run = read(tmp_path, log=record_log(stamped(STARTED, outcome(dropped_records=3))))
     assert run.warnings == ("3 records were dropped while it was logged",)
 
 
 def test_events_without_a_sequence_number_come_last_in_their_order():
-    unstamped = tuple(replace(event, sequence=None) for event in EVENTS[:2])
-    read_back, damage = events_of_rows([encode_row(event) for event in (*unstamped, EVENTS[2])])
+    unstamped = tuple(replace(each, sequence=None) for each in EVENTS[:2])
+    read_back, damage = events_of_rows([encode_row(each) for each in (*unstamped, EVENTS[2])])
     assert read_back == (EVENTS[2], *unstamped)
     assert damage == ()
 
