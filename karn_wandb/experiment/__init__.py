@@ -1,5 +1,8 @@
 """Across runs: sources, tidy frames, claims, report."""
 
+from karn_wandb.experiment.aggregate import aggregate
+from karn_wandb.experiment.baseline import paired_baseline
 from karn_wandb.experiment.experiment import Experiment, load_experiment
+from karn_wandb.experiment.report import Report, build_report
 
-__all__ = ["Experiment", "load_experiment"]
+__all__ = ["Experiment", "Report", "aggregate", "build_report", "load_experiment", "paired_baseline"]
