@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("karn", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("search", parent=settings.get_profile("karn"), derandomize=False, max_examples=2000)
+settings.register_profile("search", parent=settings.get_profile("karn"), derandomize=False, max_examples=500)
 settings.load_profile("karn")
 
 
