@@ -129,11 +129,16 @@ class Run(EpisodeLog):
 
     def __init__(self, wandb_run: wandb.Run, collector: KarnCollector, gate: LogGate | None = None) -> None:
         super().__init__(collector)
-        self.wandb = wandb_run
+        self._wandb = wandb_run
         self._gate = gate
         self._episodes: dict[tuple[int, int], EpisodeLog] = {}
         self._finished: EpisodeOutcome | None = None
         atexit.register(self._abandon)
+
+    @property
+    def wandb(self) -> wandb.Run:
+        """The W&B run itself, yours to use beside the `log_*` methods."""
+        return self._wandb
 
     @property
     def id(self) -> str:

@@ -129,8 +129,8 @@ class TestBadInput:
                 RecordError,
                 (
                     "HostSnapshot has no field 'wal_loss'. Its fields are epoch, train_loss, train_accuracy, val_loss, "
-                    "val_accuracy, host_params, total_seed_params, total_params, fossilized_params, host_grad_norm, seed_grad_norms, "
-                    "grad_isolation_leakage."
+                    "val_accuracy, host_params, total_seed_params, total_params, fossilized_params, host_grad_norm, "
+                    "seed_grad_norms, grad_isolation_leakage."
                 ),
             ),
             (
