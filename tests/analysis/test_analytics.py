@@ -1,0 +1,236 @@
+"""Live readings: each as it is defined, with numbers worked out by hand, and None where there is nothing to rest on."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from karn_wandb.analysis import MorphogeneticAnalytics
+from karn_wandb.records import (
+    ClaimReading,
+    CounterfactualMatrix,
+    EpochSnapshot,
+    FactoredAction,
+    HostBaseline,
+    HostSnapshot,
+    PolicySnapshot,
+    SeedContributionSummary,
+    SeedStage,
+    ShapleyEstimate,
+    SlotSnapshot,
+)
+
+
+def epoch(number, accuracy=None, host=None, total=None, slots=()):
+    seeds = None if host is None else total - host
+    measured = HostSnapshot(number, val_accuracy=accuracy, host_params=host, total_seed_params=seeds, total_params=total)
+    return EpochSnapshot(number, measured, {slot.slot_id: slot for slot in slots})
+
+
+def decision(op, reward=None):
+    return PolicySnapshot((), FactoredAction(op), reward_total=reward)
+
+
+def shapley(epoch_number, **estimates):
+    """A matrix with these Shapley values; (mean, ci_low) or a mean alone."""
+    values = {
+        slot: ShapleyEstimate(mean=e[0], std=1.0, n_samples=8, ci_low=e[1])
+        if isinstance(e, tuple)
+        else ShapleyEstimate(e, None, 8)
+        for slot, e in estimates.items()
+    }
+    return CounterfactualMatrix(epoch_number, (), shapley_values=values, slot_ids=tuple(estimates))
+
+
+def observed(*records, **settings):
+    analytics = MorphogeneticAnalytics(**settings)
+    for record in records:
+        analytics.observe(record)
+    return analytics
+
+
+def test_before_anything_is_logged_nothing_is_known():
+    analytics = MorphogeneticAnalytics()
+    assert analytics.epochs == 0
+    assert analytics.current_accuracy is None
+    assert analytics.best_accuracy is None
+    assert analytics.accuracy_delta() is None
+    assert analytics.params_efficiency_ratio() is None
+    assert analytics.claim_reading() is None
+    assert analytics.host_baseline_accuracy() is None
+    assert analytics.accuracy_trajectory() == []
+    assert analytics.seed_contributions() == {}
+    assert analytics.active_slots() == ()
+    assert analytics.action_distribution() == {}
+    assert analytics.contribution_onset_epoch("early") is None
+    assert analytics.reward_total is None
+
+
+class TestAccuracyDelta:
+    def test_is_the_difference_to_the_host_only_run_at_the_same_epoch(self):
+        baseline = HostBaseline(2.3, final_host_only_accuracy=62.3, host_only_trajectory={1: 40.0, 2: 50.0})
+        analytics = observed(baseline, epoch(1, 41.5))
+        assert analytics.accuracy_delta() == 1.5
+        analytics.observe(epoch(2, 49.0))
+        assert analytics.accuracy_delta() == -1.0
+        assert analytics.accuracy_trajectory() == [(1, 41.5, 40.0), (2, 49.0, 50.0)]
+
+    def test_is_to_the_final_accuracy_when_no_trajectory_is_known(self):
+        analytics = observed(HostBaseline(2.3, final_host_only_accuracy=62.3), epoch(1, 67.2))
+        assert analytics.accuracy_delta() == pytest.approx(4.9)
+
+    def test_is_unknown_at_an_epoch_the_trajectory_does_not_reach(self):
+        baseline = HostBaseline(2.3, final_host_only_accuracy=62.3, host_only_trajectory={1: 40.0})
+        analytics = observed(baseline, epoch(2, 67.2))
+        assert analytics.accuracy_delta() is None
+        assert analytics.host_baseline_accuracy() == 62.3
+
+    def test_is_unknown_without_a_host_only_run_and_never_zero(self):
+        for records in ((epoch(1, 67.2),), (HostBaseline(2.3), epoch(1, 67.2)), (HostBaseline(2.3, 10.0), epoch(1, 67.2))):
+            analytics = observed(*records)
+            assert analytics.accuracy_delta() is None
+            assert analytics.claim_reading() == ClaimReading(1, accuracy=67.2)
+
+    def test_is_unknown_without_an_accuracy(self):
+        analytics = observed(HostBaseline(2.3, final_host_only_accuracy=62.3), epoch(1))
+        assert analytics.accuracy_delta() is None
+        assert analytics.claim_reading() == ClaimReading(1, baseline_accuracy=62.3)
+
+    def test_a_baseline_that_comes_at_the_end_counts_from_then_on(self):
+        analytics = observed(epoch(1, 67.2))
+        analytics.observe(HostBaseline(2.3, final_host_only_accuracy=62.2))
+        assert analytics.accuracy_delta() == pytest.approx(5.0)
+
+
+class TestParameterEfficiency:
+    def test_follows_the_formula_and_not_the_requirement_s_own_dashboard(self):
+        """67.2 % at 1.23 times the parameters against 62.3 % is 0.877, not 1.31 (DESIGN, section 4)."""
+        baseline = HostBaseline(2.3, final_host_only_accuracy=62.3)
+        analytics = observed(baseline, epoch(1, 67.2, host=100_000, total=123_000))
+        assert analytics.params_efficiency_ratio() == pytest.approx(0.877, abs=5e-4)
+        assert analytics.params_efficiency_ratio() == pytest.approx((67.2 / 123_000) / (62.3 / 100_000))
+
+    def test_of_the_host_s_own_result_is_one(self):
+        analytics = observed(HostBaseline(2.3, final_host_only_accuracy=50.0), epoch(1, 50.0, host=10, total=10))
+        assert analytics.params_efficiency_ratio() == 1.0
+
+    @pytest.mark.parametrize(
+        "records",
+        [
+            (epoch(1, 67.2, host=100, total=123),),
+            (HostBaseline(2.3, final_host_only_accuracy=62.3), epoch(1, 67.2)),
+            (HostBaseline(2.3, final_host_only_accuracy=62.3), epoch(1, None, host=100, total=123)),
+            (HostBaseline(2.3, final_host_only_accuracy=0.0), epoch(1, 67.2, host=100, total=123)),
+            (HostBaseline(2.3, final_host_only_accuracy=62.3), epoch(1, 67.2, host=0, total=123)),
+            (HostBaseline(2.3, final_host_only_accuracy=5e-324), epoch(1, 67.2, host=100, total=123)),
+        ],
+    )
+    def test_is_unknown_when_any_part_of_it_is(self, records):
+        assert observed(*records).params_efficiency_ratio() is None
+
+
+def test_an_epoch_that_measures_nothing_claims_nothing_although_an_earlier_one_did():
+    baseline = HostBaseline(2.3, final_host_only_accuracy=60.0)
+    analytics = observed(baseline, epoch(1, 67.0, host=100, total=200), epoch(2, None, host=100, total=300))
+    assert analytics.claim_reading() == ClaimReading(2, baseline_accuracy=60.0)
+    assert analytics.current_accuracy == 67.0
+    assert analytics.accuracy_delta() == 7.0
+    assert analytics.params_efficiency_ratio() == pytest.approx(67 / 60 / 2), "with the parameters it was measured at"
+
+
+@given(
+    st.floats(0, 100) | st.none(),
+    st.floats(0, 100) | st.none(),
+    st.integers(0, 2**40) | st.none(),
+    st.integers(0, 2**40),
+)
+def test_any_numbers_give_a_reading_that_agrees_with_itself(accuracy, baseline, host, seeds):
+    total = None if host is None else host + seeds
+    analytics = observed(HostBaseline(math.nan, final_host_only_accuracy=baseline), epoch(1, accuracy, host, total))
+    reading = analytics.claim_reading()
+    assert (reading.accuracy, reading.baseline_accuracy) == (accuracy, baseline)
+    assert (reading.accuracy_delta is None) == (accuracy is None or baseline is None)
+    if reading.accuracy_delta is not None:
+        assert reading.accuracy_delta == accuracy - baseline
+    if reading.param_efficiency is not None:
+        assert reading.param_efficiency == pytest.approx((accuracy / total) / (baseline / host), rel=1e-9)
+
+
+def test_epochs_accuracies_and_their_best():
+    analytics = observed(epoch(0, 10.0), epoch(1, 50.0), epoch(2, 40.0), epoch(3))
+    assert (analytics.epochs, analytics.current_accuracy, analytics.best_accuracy) == (3, 40.0, 50.0)
+    assert analytics.accuracy_trajectory() == [(0, 10.0, None), (1, 50.0, None), (2, 40.0, None)]
+
+
+def test_trajectories_keep_the_newest_epochs_and_the_best_accuracy_keeps_all():
+    analytics = observed(*(epoch(n, 100.0 - n) for n in range(1, 6)), max_epochs=2)
+    assert analytics.accuracy_trajectory() == [(4, 96.0, None), (5, 95.0, None)]
+    assert analytics.best_accuracy == 99.0
+
+
+def test_actions_are_counted_as_fractions_and_rewards_summed():
+    analytics = observed(decision("WAIT", 1.0), decision("WAIT"), decision("PRUNE", -3.5), decision("GERMINATE"))
+    assert analytics.action_distribution() == {"GERMINATE": 0.25, "PRUNE": 0.25, "WAIT": 0.5}
+    assert analytics.reward_total == -2.5
+
+
+def test_decisions_without_rewards_have_no_total():
+    assert observed(decision("WAIT")).reward_total is None
+
+
+def test_active_slots_hold_a_seed_module_at_the_newest_epoch():
+    slots = [SlotSnapshot(stage.name, stage) for stage in SeedStage]
+    expected = ("GERMINATED", "TRAINING", "BLENDING", "HOLDING", "FOSSILIZED")
+    assert observed(epoch(1, slots=slots)).active_slots() == expected
+
+
+class TestContributions:
+    def test_join_matrix_and_snapshot(self):
+        estimate = ShapleyEstimate(mean=3.0, std=1.0, n_samples=8)
+        matrix = CounterfactualMatrix(
+            epoch=4,
+            configs=(),
+            slot_ids=("early", "late"),
+            shapley_values={"early": estimate},
+            marginal_contributions={"early": 2.0, "late": -1.0},
+            marginal_basis="removal_cost",
+        )
+        slot = SlotSnapshot("early", SeedStage.TRAINING, seed_params=70, blueprint_id="norm")
+        assert observed(epoch(4, slots=[slot]), matrix).seed_contributions() == {
+            "early": SeedContributionSummary("early", 4, estimate, 2.0, "removal_cost", 70, "norm", claimed_positive=True),
+            "late": SeedContributionSummary("late", 4, None, -1.0, "removal_cost", 0, None, claimed_positive=False),
+        }
+
+    @pytest.mark.parametrize(
+        ("mean", "std", "claimed"), [(2.1, 1.0, True), (2.0, 1.0, False), (9.0, None, False), (0.1, 0.0, True)]
+    )
+    def test_are_claimed_positive_only_beyond_two_standard_errors(self, mean, std, claimed):
+        matrix = CounterfactualMatrix(1, (), shapley_values={"a": ShapleyEstimate(mean, std, 8)}, slot_ids=("a",))
+        assert observed(matrix).seed_contributions()["a"].claimed_positive is claimed
+
+    def test_are_of_the_newest_matrix(self):
+        assert set(observed(shapley(1, a=1.0), shapley(2, b=1.0)).seed_contributions()) == {"b"}
+
+
+class TestOnset:
+    def test_is_the_first_of_three_evaluations_in_a_row_above_the_threshold(self):
+        means = {1: 0.4, 2: 0.9, 3: 0.2, 5: 0.6, 7: 0.8, 9: 0.7, 11: 0.1}
+        analytics = observed(*(shapley(n, a=mean) for n, mean in means.items()))
+        assert analytics.contribution_onset_epoch("a") == 5
+        assert analytics.contribution_onset_epoch("a", threshold=0.65) is None
+        assert analytics.contribution_onset_epoch("b") is None
+
+    def test_is_read_off_the_lower_ends_of_intervals_where_there_are_any(self):
+        analytics = observed(*(shapley(n, a=(9.0, low)) for n, low in enumerate((0.1, 0.6, 0.7, 0.8), start=1)))
+        assert analytics.contribution_onset_epoch("a") == 2
+
+    def test_an_evaluation_without_the_slot_ends_a_run(self):
+        analytics = observed(shapley(1, a=1.0), shapley(2, a=1.0), shapley(3, b=1.0), shapley(4, a=1.0), shapley(5, a=1.0))
+        assert analytics.contribution_onset_epoch("a") is None
+        analytics.observe(shapley(6, a=1.0))
+        assert analytics.contribution_onset_epoch("a") == 4
+
+    def test_an_epoch_evaluated_twice_counts_once_with_its_newest_matrix(self):
+        analytics = observed(shapley(1, a=1.0), shapley(2, a=0.1), shapley(2, a=1.0), shapley(3, a=1.0))
+        assert analytics.contribution_onset_epoch("a") == 1
