@@ -41,9 +41,11 @@ class RewardComponents(Record):
 
     The requirement leaves the members open; these are the additive parts of the original project's reward
     (esper-lite, reward_components), without its inputs and intermediate values. `other` takes a user's own parts.
+    A cost is negative (the original stores the two slot rents positive and subtracts them).
 
     Attributes:
-        base_accuracy_delta: Change of validation accuracy.
+        base_accuracy_delta: Change of validation accuracy; None where attribution is rewarded instead, as in all but
+            the oldest reward of the original, which reports it nevertheless.
         bounded_attribution: Credit for a seed module's removal cost, clipped.
         compute_rent: Cost of parameters present.
         alpha_shock: Penalty for abrupt changes of alpha.
