@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from karn_wandb.experiment.experiment import Experiment
@@ -14,14 +15,18 @@ from karn_wandb.records import (
     CounterfactualMatrix,
     CounterfactualResult,
     EpisodeContext,
+    EpisodeOutcome,
     EpochSnapshot,
     HostSnapshot,
     Record,
+    RunInfo,
     SeedStage,
     ShapleyEstimate,
     SlotSnapshot,
     TelemetryEvent,
     TelemetryEventType,
+    encode_event,
+    encode_header,
 )
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
@@ -61,6 +66,28 @@ def experiment(made: Sequence[Made], warnings: tuple[str, ...] = ()) -> Experime
     return Experiment(tuple(map(run, made)), warnings)
 
 
+def write_logs(folder: Path, made: Sequence[Made]) -> Path:
+    """The runs as record logs, a folder each, to be read by the real reader."""
+    for each in made:
+        data = run(each)
+        info = RunInfo(run_id=data.run_id, name=data.name, config=data.config)
+        ends = [_event(TelemetryEventType.EPISODE_OUTCOME, _outcome(each), e) for e in range(len(each.finals))]
+        events = [
+            _event(TelemetryEventType.TRAINING_STARTED, info, 0),
+            *data.telemetry,
+            *(ends if each.state != "crashed" else []),
+        ]
+        numbered = [replace(event, sequence=number) for number, event in enumerate(events)]
+        path = folder / each.run_id / "records.jsonl"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(encode_header() + b"".join(map(encode_event, numbered)))
+    return folder
+
+
+def _outcome(made: Made) -> EpisodeOutcome:
+    return EpisodeOutcome(epochs=made.epochs, state="finished" if made.state == "finished" else "failed", reason=made.reason)
+
+
 def run(made: Made) -> RunData:
     """One of them."""
     config = {**({} if made.controller is None else {"controller": made.controller}), **made.config}
@@ -78,8 +105,8 @@ def run(made: Made) -> RunData:
 
 def _episode(made: Made, episode: int, final: float | None) -> list[TelemetryEvent]:
     found = [] if made.seed is None else [_event(TelemetryEventType.EPISODE_STARTED, _context(made), episode)]
-    for epoch in range(made.epochs + 1):
-        found.append(_event(TelemetryEventType.EPOCH_COMPLETED, _snapshot(made, epoch, final), episode))
+    epochs = range(made.epochs + 1)
+    found += [_event(TelemetryEventType.EPOCH_COMPLETED, _snapshot(made, epoch, final), episode) for epoch in epochs]
     if made.shapley:
         found.append(_event(TelemetryEventType.COUNTERFACTUAL_MATRIX_COMPUTED, _matrix(made), episode))
     return found

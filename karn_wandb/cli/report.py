@@ -62,9 +62,9 @@ def report(
     for path in _targets(out, json_file, md_file):
         click.echo(f"Written: {made.save(path)}")
     supported = {claim.name for claim in made.content.claims if claim.supported}
-    missing = [printable(name) for name in require if printable(name) not in supported]
+    missing = [name for name in require if name not in supported]
     if missing:
-        click.echo(f"Not supported: {'; '.join(missing)}", err=True)
+        click.echo(f"Not supported: {printable('; '.join(missing))}", err=True)
         ctx.exit(NOT_SUPPORTED)
 
 
@@ -80,8 +80,8 @@ def _check_required(require: Sequence[str], claims: Path | None) -> None:
     names = [claim.name for claim in read_claims(claims).claims]
     for name in require:
         if name not in names:
-            known = "; ".join(printable(known) for known in names)
-            raise click.BadParameter(f"no claim is named {printable(name)!r}. The claims are: {known}.", param_hint="--require")
+            said = printable(f"no claim is named {name!r}. The claims are: {'; '.join(names)}.")
+            raise click.BadParameter(said, param_hint="--require")
 
 
 def _targets(out: Path | None, json_file: Path | None, md_file: Path | None) -> list[Path]:
@@ -91,9 +91,9 @@ def _targets(out: Path | None, json_file: Path | None, md_file: Path | None) -> 
 
 def _say(content: Content) -> None:
     """The verdicts, in the words of the report."""
-    from karn_wandb.experiment.report.words import NO_COMPARISON  # noqa: PLC0415 -- pandas: not for --help
+    from karn_wandb.experiment.printable import printable  # noqa: PLC0415 -- pandas: not for --help
+    from karn_wandb.experiment.report.words import NO_COMPARISON  # noqa: PLC0415
 
-    for claim in content.claims:
-        click.echo(f"{claim.name} ({claim.badge}). {' '.join(claim.sentences)}\n")
-    if not content.claims:
-        click.echo(f"{NO_COMPARISON}\n")
+    lines = [f"{claim.name} ({claim.badge}). {' '.join(claim.sentences)}" for claim in content.claims]
+    for line in lines or [NO_COMPARISON]:
+        click.echo(f"{printable(line)}\n")

@@ -99,9 +99,9 @@ def _winning(snapshots: Sequence[EpochSnapshot], readings: Sequence[ClaimReading
     last = known[-1]
     yield Text(
         f"{number(last.accuracy_delta, signed=True)} percentage points against the paired host-only run at epoch {last.epoch} "
-        f"({number(last.accuracy)} % against {number(last.baseline_accuracy)} %). One pair says nothing about other random seeds: "
-        "karn-wandb report compares many."
+        f"({number(last.accuracy)} % against {number(last.baseline_accuracy)} %)."
     )
+    yield Text("One pair says nothing about other random seeds: karn-wandb report compares many.")
 
 
 def _why(matrices: Sequence[CounterfactualMatrix]) -> Iterator[RenderableType]:
@@ -121,7 +121,7 @@ def _why(matrices: Sequence[CounterfactualMatrix]) -> Iterator[RenderableType]:
 def _slot(matrix: CounterfactualMatrix, slot: str) -> tuple[str, ...]:
     estimate = (matrix.shapley_values or {}).get(slot)
     return (
-        printable(slot),
+        slot,
         number(estimate.mean, signed=True) if estimate else "–",
         interval(estimate.ci_low, estimate.ci_high) if estimate else "–",
         number(matrix.marginal_contributions.get(slot), signed=True),
@@ -136,9 +136,7 @@ def _stages(snapshots: Sequence[EpochSnapshot]) -> Iterator[RenderableType]:
     if not by_slot:
         yield Text("No slot was logged.")
         return
-    yield _table(
-        ("slot", "stages, with their epochs"), [(printable(slot), _spans(seen)) for slot, seen in by_slot.items()], set()
-    )
+    yield _table(("slot", "stages, with their epochs"), [(slot, _spans(seen)) for slot, seen in by_slot.items()], set())
 
 
 def _spans(seen: Sequence[tuple[int, str]]) -> str:
@@ -173,7 +171,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: set[s
     for column in columns:
         table.add_column(Text(column), justify="right" if column in numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     return table
 
 

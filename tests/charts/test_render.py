@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from importlib.resources import files
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -49,7 +49,7 @@ def walk(node):
 
 def marks(svg: str) -> int:
     """Marks of data: paths and lines inside the groups that hold marks, not axes or legends."""
-    root = ElementTree.fromstring(svg)
+    root = ET.fromstring(svg)  # noqa: S314 -- drawn a line above
     groups = [g for g in root.iter(f"{SVG}g") if "role-mark" in g.get("class", "").split()]
     return sum(child.tag in (f"{SVG}path", f"{SVG}line") for g in groups for child in g)
 
@@ -130,7 +130,7 @@ def test_titles_and_names_are_text_whatever_they_hold():
     assert spec["title"] == nasty
     svg = charts.to_svg(spec)
     assert "<script" not in svg
-    assert ElementTree.fromstring(svg) is not None
+    assert nasty in "".join(ET.fromstring(svg).itertext())  # noqa: S314 -- drawn a line above
 
 
 def test_a_title_that_is_not_given_is_not_shown():

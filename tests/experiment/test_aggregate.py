@@ -132,7 +132,10 @@ def test_runs_of_one_seed_in_one_arm_are_averaged_so_that_none_is_chosen():
 def test_unpaired_runs_of_one_seed_are_pointed_out():
     found = of([*pairs(TREATMENT, CONTROL), Made("again", "none", 0)], pair_by=None)
     assert found.warnings == (
-        "the control arm has several runs of base_seed 0: runs of one seed are not independent, so the interval may be too narrow.",
+        (
+            "the control arm has several runs of base_seed 0: runs of one seed are not independent, "
+            "so the interval may be too narrow."
+        ),
     )
 
 

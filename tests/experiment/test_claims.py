@@ -85,8 +85,10 @@ def test_the_level_is_what_the_interval_leaves_on_one_side(confidence, level):
         ),
         (
             FULL.replace("family:", "owner:"),
-            "claims.yaml, line 1: the file has an unknown field 'owner'. "
-            "The fields are family, correction, planned_runs, claims.",
+            (
+                "claims.yaml, line 1: the file has an unknown field 'owner'. "
+                "The fields are family, correction, planned_runs, claims."
+            ),
         ),
         (
             "family: a\nfamily: b\n",
@@ -98,8 +100,10 @@ def test_the_level_is_what_the_interval_leaves_on_one_side(confidence, level):
         ),
         (
             "claims:\n  - name: a\n    control: {arm: y}\n",
-            "claims.yaml, line 2: a claim lacks the field 'treatment'. "
-            "It must be config names with the value each must have, such as {controller: heuristic}.",
+            (
+                "claims.yaml, line 2: a claim lacks the field 'treatment'. "
+                "It must be config names with the value each must have, such as {controller: heuristic}."
+            ),
         ),
         (
             "family: demo\nclaims: []\n",
@@ -111,8 +115,10 @@ def test_the_level_is_what_the_interval_leaves_on_one_side(confidence, level):
         ),
         (
             "claims:\n  - beats everything\n",
-            "claims.yaml, line 2: a claim must be a mapping of fields. "
-            "The fields are name, metric, higher_is_better, treatment, control, pair_by, test, margin, confidence.",
+            (
+                "claims.yaml, line 2: a claim must be a mapping of fields. "
+                "The fields are name, metric, higher_is_better, treatment, control, pair_by, test, margin, confidence."
+            ),
         ),
         (
             "- a\n",
@@ -137,23 +143,31 @@ def test_the_level_is_what_the_interval_leaves_on_one_side(confidence, level):
         ),
         (
             one("margin: 1e-3"),
-            "claims.yaml, line 2: 'margin' must be a number above 0, or null; got '1e-3'. "
-            "YAML reads 1e-3 as text: write 0.001 or 1.0e-3.",
+            (
+                "claims.yaml, line 2: 'margin' must be a number above 0, or null; got '1e-3'. "
+                "YAML reads 1e-3 as text: write 0.001 or 1.0e-3."
+            ),
         ),
         (
             one("margin: -1"),
-            "claims.yaml, line 2: 'margin' must be a number above 0, or null; got -1. "
-            "YAML reads 1e-3 as text: write 0.001 or 1.0e-3.",
+            (
+                "claims.yaml, line 2: 'margin' must be a number above 0, or null; got -1. "
+                "YAML reads 1e-3 as text: write 0.001 or 1.0e-3."
+            ),
         ),
         (
             one("margin: .nan"),
-            "claims.yaml, line 2: 'margin' must be a number above 0, or null; got nan. "
-            "YAML reads 1e-3 as text: write 0.001 or 1.0e-3.",
+            (
+                "claims.yaml, line 2: 'margin' must be a number above 0, or null; got nan. "
+                "YAML reads 1e-3 as text: write 0.001 or 1.0e-3."
+            ),
         ),
         (
             one("test: equivalence"),
-            "claims.yaml, line 2: the claim 'a' tests equivalence and lacks a margin. "
-            "Give the largest difference that does not matter, in the metric's unit.",
+            (
+                "claims.yaml, line 2: the claim 'a' tests equivalence and lacks a margin. "
+                "Give the largest difference that does not matter, in the metric's unit."
+            ),
         ),
         (
             one("confidence: 95"),
@@ -164,22 +178,28 @@ def test_the_level_is_what_the_interval_leaves_on_one_side(confidence, level):
         (one("metric: []"), "claims.yaml, line 2: 'metric' must be text; got []."),
         (
             "claims:\n  - {name: a, treatment: {}, control: {arm: y}}\n",
-            "claims.yaml, line 2: 'treatment' must be config names with the value each must have, "
-            "such as {controller: heuristic}; got {}.",
+            (
+                "claims.yaml, line 2: 'treatment' must be config names with the value each must have, "
+                "such as {controller: heuristic}; got {}."
+            ),
         ),
         (
             "claims:\n  - {name: a, treatment: {arm: [x, z]}, control: {arm: y}}\n",
-            "claims.yaml, line 2: 'treatment' must be config names with the value each must have, "
-            "such as {controller: heuristic}; got {'arm': ['x', 'z']}.",
+            (
+                "claims.yaml, line 2: 'treatment' must be config names with the value each must have, "
+                "such as {controller: heuristic}; got {'arm': ['x', 'z']}."
+            ),
         ),
         (
             "claims:\n  - {name: a, treatment: {arm: x}, control: {arm: x}}\n",
             "claims.yaml, line 2: the claim 'a' compares an arm with itself. Make the filters differ.",
         ),
         (
-            "claims:\n"
-            "  - {name: a, treatment: {arm: x}, control: {arm: y}}\n"
-            "  - {name: a, treatment: {arm: x}, control: {arm: z}}\n",
+            (
+                "claims:\n"
+                "  - {name: a, treatment: {arm: x}, control: {arm: y}}\n"
+                "  - {name: a, treatment: {arm: x}, control: {arm: z}}\n"
+            ),
             "claims.yaml, line 3: a claim named 'a' stands on line 2 already. Give each claim its own name.",
         ),
         ("claims: [\n", "claims.yaml, line 2: this is not YAML; got expected the node content, but found '<stream end>'."),

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from karn_wandb.experiment.printable import printable
 from karn_wandb.experiment.report.arms import Arms
 from karn_wandb.experiment.report.content import SlotAttribution, SlotValue
 from karn_wandb.records import Comparison
@@ -38,7 +37,7 @@ def attribution(shapley: pd.DataFrame, states: Mapping[str, str], arms: Arms) ->
     """
     usable = shapley[shapley["run_id"].map(states).eq("finished") & np.isfinite(shapley["mean"])]
     last = last_evaluated(usable)
-    label = last["run_id"].map(arms.of_run).fillna("").rename("arm")
+    label = last["run_id"].map(lambda run: arms.of_run.get(run, "")).rename("arm")
     order = [*arms.order(), ""]
     groups = [(str(arm), str(metric), rows) for (arm, metric), rows in last.groupby([label, "metric"], sort=True)]
     groups.sort(key=lambda group: order.index(group[0]))
@@ -52,7 +51,7 @@ def _arm(arm: str, metric: str, rows: pd.DataFrame) -> list[SlotAttribution]:
     return [
         SlotAttribution(
             arm=arm,
-            slot=printable(slot),
+            slot=slot,
             unit=UNITS.get(metric, ""),
             mean=float(np.mean([value.mean for value in values])),
             ci_low=compared[slot].ci_low,
@@ -78,11 +77,11 @@ def _value(run: str, rows: pd.DataFrame) -> SlotValue:
     """One run's value; several episodes are averaged, and have no interval of their own then."""
     single = rows.iloc[0] if len(rows) == 1 else None
     return SlotValue(
-        run_id=printable(run),
+        run_id=run,
         epoch=int(rows["epoch"].max()),
         mean=float(rows["mean"].mean()),
         ci_low=None if single is None or pd.isna(single["ci_low"]) else float(single["ci_low"]),
         ci_high=None if single is None or pd.isna(single["ci_high"]) else float(single["ci_high"]),
-        algorithm=", ".join(sorted({printable(name) for name in rows["algorithm"]})),
+        algorithm=", ".join(sorted(set(rows["algorithm"]))),
         exact=bool(rows["exact"].all()),
     )

@@ -14,7 +14,6 @@ from karn_wandb.errors import SourceError
 from karn_wandb.experiment.claims import Claims, read_claims
 from karn_wandb.experiment.decide import Decision, decide, default_claims
 from karn_wandb.experiment.experiment import Experiment
-from karn_wandb.experiment.printable import printable
 from karn_wandb.experiment.report import tables, threats
 from karn_wandb.experiment.report.arms import Arms, arms_of
 from karn_wandb.experiment.report.attribution import attribution
@@ -46,7 +45,7 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
     judged = tuple(_claim(episodes, decision, arms, len(decisions), declared=family.declared) for decision in decisions if family)
     paragraphs = methods(runs, decisions, family, slots)
     content = Content(
-        title=printable(title or "Experiment report"),
+        title=(title or "Experiment report"),
         declared=_declared(family),
         claims=judged,
         arms=arms.order(),
@@ -67,14 +66,14 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
 def _declared(family: Claims | None) -> Declared | None:
     if family is None or not family.declared:
         return None
-    return Declared(printable(family.family), family.correction, family.planned_runs, len(family.claims), family.sha256)
+    return Declared(family.family, family.correction, family.planned_runs, len(family.claims), family.sha256)
 
 
 def _claim(episodes: pd.DataFrame, decision: Decision, arms: Arms, family: int, *, declared: bool) -> ClaimContent:
     claim = decision.claim
     treatment, control, unit = arms.label(claim.treatment), arms.label(claim.control), unit_of(claim.metric)
     return ClaimContent(
-        name=printable(claim.name),
+        name=claim.name,
         declared=declared,
         test=claim.test,
         treatment=treatment,

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from karn_wandb.experiment.printable import printable
 from karn_wandb.experiment.report.arms import Arms
 from karn_wandb.experiment.report.content import Curve, Curves
 
@@ -35,7 +34,7 @@ def curves(epochs: pd.DataFrame, states: Mapping[str, str], arms: Arms) -> Curve
     order = {label: place for place, label in enumerate(arms.order())}
     found = []
     for (run, env, episode), part in rows.groupby(["run_id", "env_id", "episode_idx"], sort=True):
-        label = f"{printable(run)} {env}/{episode}" if run in several else printable(run)
+        label = f"{run} {env}/{episode}" if run in several else str(run)
         arm, finished = arms.of_run.get(str(run), ""), states.get(str(run)) == "finished"
         found.append(Curve(label, arm, finished, *_points(part["epoch"], part[metric])))
     return Curves(metric, tuple(sorted(found, key=lambda curve: order.get(curve.arm, len(order)))))

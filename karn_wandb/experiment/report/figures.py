@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from karn_wandb.charts.render import Row
-from karn_wandb.experiment.printable import printable
 from karn_wandb.experiment.report.blocks import Figure, Table
 from karn_wandb.experiment.report.content import ClaimContent, Curves, RunContent, SlotAttribution, SlotValue
 from karn_wandb.experiment.report.words import interval, number, percent
@@ -53,7 +52,7 @@ def every_run(claim: ClaimContent, arms: Sequence[str]) -> Figure:
 
 def difference(claim: ClaimContent, found: Comparison) -> Figure:
     """The mean difference with its intervals, every pair's own, and the margin."""
-    keys = [printable(pair.key) for pair in claim.aggregation.pairs]
+    keys = [pair.key for pair in claim.aggregation.pairs]
     deltas = [pair.treatment - pair.control for pair in claim.aggregation.pairs]
     drawn = [(label, low, high) for label, low, high in _intervals(found) if low is not None]
     mean = found.mean_delta
@@ -186,9 +185,9 @@ def spread(values: Sequence[float]) -> list[int]:
 
 def _paired_points(claim: ClaimContent) -> Iterator[_Point]:
     for pair in claim.aggregation.pairs:
-        key = printable(pair.key)
-        yield _Point(claim.control, key, printable(pair.control_run), pair.control)
-        yield _Point(claim.treatment, key, printable(pair.treatment_run), pair.treatment)
+        key = pair.key
+        yield _Point(claim.control, key, pair.control_run, pair.control)
+        yield _Point(claim.treatment, key, pair.treatment_run, pair.treatment)
 
 
 def _points(claim: ClaimContent) -> Iterator[_Point]:
@@ -197,7 +196,7 @@ def _points(claim: ClaimContent) -> Iterator[_Point]:
     runs = list(zip(found.run_ids, found.values, strict=True))
     for arm, members in ((claim.control, runs[treated:]), (claim.treatment, runs[:treated])):
         for (run, value), offset in zip(members, spread([value for _, value in members]), strict=True):
-            yield _Point(arm, "", printable(run), value, offset)
+            yield _Point(arm, "", run, value, offset)
 
 
 def _intervals(found: Comparison) -> list[tuple[str, float | None, float | None]]:

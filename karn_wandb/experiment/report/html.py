@@ -6,6 +6,7 @@ from html import escape
 from importlib.resources import files
 
 from karn_wandb import charts
+from karn_wandb.experiment.printable import printable
 from karn_wandb.experiment.report.blocks import Block, Document, Figure, Figures, Items, Section, Table, Text, Verdict
 
 _PAGE = """<!doctype html>
@@ -40,25 +41,30 @@ def to_html(document: Document) -> str:
     """
     style = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
     sections = "\n".join(_section(section, f"s{place}") for place, section in enumerate(document.sections, 1))
-    return _PAGE.format(title=escape(document.title), style=style, sections=sections)
+    return _PAGE.format(title=_text(document.title), style=style, sections=sections)
+
+
+def _text(text: str) -> str:
+    """A text that no browser takes for anything else."""
+    return escape(printable(text))
 
 
 def _section(section: Section, name: str) -> str:
     blocks = "\n".join(_block(block, f"{name}-{place}") for place, block in enumerate(section.blocks, 1))
-    return f'<section id="{name}">\n<h2>{escape(section.heading)}</h2>\n{blocks}\n</section>'
+    return f'<section id="{name}">\n<h2>{_text(section.heading)}</h2>\n{blocks}\n</section>'
 
 
 def _block(block: Block, name: str) -> str:
     match block:
         case Text():
-            return f"<p>{escape(block.text)}</p>"
+            return f"<p>{_text(block.text)}</p>"
         case Items():
-            return "<ul>\n" + "\n".join(f"<li>{_lead(lead)}{escape(text)}</li>" for lead, text in block.items) + "\n</ul>"
+            return "<ul>\n" + "\n".join(f"<li>{_lead(lead)}{_text(text)}</li>" for lead, text in block.items) + "\n</ul>"
         case Verdict():
             said = " ".join(block.sentences)
             return (
-                f'<div class="verdict {block.tone}">\n<p class="badge">{escape(block.badge)}</p>\n'
-                f"<h3>{escape(block.name)}</h3>\n<p>{escape(said)}</p>\n</div>"
+                f'<div class="verdict {block.tone}">\n<p class="badge">{_text(block.badge)}</p>\n'
+                f"<h3>{_text(block.name)}</h3>\n<p>{_text(said)}</p>\n</div>"
             )
         case Table():
             return _table(block)
@@ -68,13 +74,13 @@ def _block(block: Block, name: str) -> str:
 
 
 def _lead(lead: str) -> str:
-    return f"<strong>{escape(lead)}.</strong> " if lead else ""
+    return f"<strong>{_text(lead)}.</strong> " if lead else ""
 
 
 def _table(table: Table) -> str:
     def cells(tag: str, values: tuple[str, ...]) -> str:
         classes = [' class="n"' if column in table.numeric else "" for column in table.columns]
-        return "".join(f"<{tag}{kind}>{escape(value)}</{tag}>" for kind, value in zip(classes, values, strict=True))
+        return "".join(f"<{tag}{kind}>{_text(value)}</{tag}>" for kind, value in zip(classes, values, strict=True))
 
     body = "\n".join(f"<tr>{cells('td', row)}</tr>" for row in table.rows)
     head = f"<tr>{cells('th', table.columns)}</tr>"
@@ -83,10 +89,17 @@ def _table(table: Table) -> str:
 
 
 def _figure(figure: Figure, name: str) -> str:
-    spec = charts.fill(figure.chart, figure.rows, domains=figure.domains, **figure.titles)
+    rows = [{name: _plain(value) for name, value in row.items()} for row in figure.rows]
+    domains = {name: [printable(value) for value in values] for name, values in figure.domains.items()}
+    titles = {name: printable(title) for name, title in figure.titles.items()}
+    spec = charts.fill(figure.chart, rows, domains=domains, **titles)
     picture = charts.to_svg(spec, prefix=name)
-    labelled = picture.replace("<svg ", f'<svg role="img" aria-label="{escape(figure.caption)}" ', 1)
+    labelled = picture.replace("<svg ", f'<svg role="img" aria-label="{_text(figure.caption)}" ', 1)
     return (
-        f"<figure>\n{labelled}\n<figcaption>{escape(figure.caption)}</figcaption>\n"
+        f"<figure>\n{labelled}\n<figcaption>{_text(figure.caption)}</figcaption>\n"
         f"<details><summary>The numbers in this figure</summary>\n{_table(figure.table)}\n</details>\n</figure>"
     )
+
+
+def _plain(value: str | float | bool | None) -> str | float | bool | None:
+    return printable(value) if isinstance(value, str) else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from karn_wandb.experiment.printable import printable
 from karn_wandb.experiment.report.blocks import Block, Document, Figures, Items, Table, Text, Verdict
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$&])")
@@ -39,4 +40,4 @@ def _table(table: Table) -> str:
 
 
 def _safe(text: str) -> str:
-    return _SPECIAL.sub(r"\\\1", text)
+    return _SPECIAL.sub(r"\\\1", printable(text))

@@ -33,8 +33,8 @@ class Report:
     content: Content
 
     def to_json(self) -> str:
-        """The content as JSON, NaN as null, described by `schema.json`."""
-        return json.dumps({"format": FORMAT, "version": VERSION, **plain(self.content)}, indent=1, ensure_ascii=False) + "\n"
+        """The content as JSON in ASCII, names exact, NaN as null; described by `schema.json`."""
+        return json.dumps({"format": FORMAT, "version": VERSION, **plain(self.content)}, indent=1) + "\n"
 
     def to_markdown(self) -> str:
         """Words and tables, no pictures."""

@@ -6,7 +6,6 @@ import pandas as pd
 
 from karn_wandb.experiment.claims import Claim
 from karn_wandb.experiment.filters import column_of, select
-from karn_wandb.experiment.printable import printable
 
 MOST_VALUES = 3
 """Values of a setting that are listed for each arm."""
@@ -26,17 +25,16 @@ def differing_settings(episodes: pd.DataFrame, claim: Claim) -> list[str]:
     for column in sorted(c for c in episodes.columns if _is_setting(c) and c not in factor):
         values = [_texts(treatment[column]), _texts(control[column])]
         if set(values[0]) != set(values[1]) and not all(map(_names_each, values)):
-            found.append(f"{printable(column)} ({_listed(values[0])} against {_listed(values[1])})")
+            found.append(f"{column} ({_listed(values[0])} against {_listed(values[1])})")
     return found
 
 
 def _is_setting(column: str) -> bool:
-    copied = column.startswith("config.episode.")  # the episode's own columns say the same
-    return column == "git_commit" or (column.startswith(_PREFIXES) and not copied)
+    return column == "git_commit" or column.startswith(_PREFIXES)
 
 
 def _texts(values: pd.Series) -> list[str]:
-    return ["missing" if gone else printable(value) for value, gone in zip(values, values.isna(), strict=True)]
+    return ["missing" if gone else str(value) for value, gone in zip(values, values.isna(), strict=True)]
 
 
 def _names_each(values: list[str]) -> bool:

@@ -11,7 +11,6 @@ import pandas as pd
 from karn_wandb.experiment.aggregate import Arm, Filter
 from karn_wandb.experiment.decide import Decision
 from karn_wandb.experiment.filters import select
-from karn_wandb.experiment.printable import printable
 from karn_wandb.experiment.report.arms import Arms
 from karn_wandb.experiment.report.content import ArmFlow, ArmParameters, RunContent
 
@@ -46,7 +45,7 @@ def _run(run_id: str, rows: pd.DataFrame, arms: Arms, decisions: Sequence[Decisi
     seeds = set(_column(rows, "base_seed").dropna())
     reasons = _reasons(run_id, decisions)
     return RunContent(
-        run_id=printable(run_id),
+        run_id=run_id,
         name=_text(rows, "name"),
         arm=arms.of_run.get(run_id, ""),
         source=given(_text(rows, "source")),
@@ -73,7 +72,7 @@ def _reasons(run_id: str, decisions: Sequence[Decision]) -> tuple[str, ...]:
     found = []
     for decision in decisions:
         left_out = (*decision.aggregation.excluded, *decision.aggregation.unmatched)
-        found += [printable(run.reason) for run in left_out if run.run_id == run_id]
+        found += [run.reason for run in left_out if run.run_id == run_id]
     return tuple(dict.fromkeys(found))
 
 
@@ -124,4 +123,4 @@ def _mean(rows: pd.DataFrame, name: str) -> float | None:
 
 def _text(rows: pd.DataFrame, name: str) -> str:
     texts = [value for value in _column(rows, name) if isinstance(value, str)]
-    return printable(texts[0]) if texts else ""
+    return texts[0] if texts else ""

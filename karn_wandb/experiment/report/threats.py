@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 
 import pandas as pd
 
 from karn_wandb.experiment.claims import Claims
 from karn_wandb.experiment.decide import Decision
-from karn_wandb.experiment.printable import printable
 from karn_wandb.experiment.report.attribution import last_evaluated
 from karn_wandb.experiment.report.content import ArmFlow, SlotAttribution, Threat
 from karn_wandb.experiment.report.settings import differing_settings
 from karn_wandb.experiment.report.tables import given
 from karn_wandb.experiment.report.words import count, p_text, sentence
+from karn_wandb.records import Comparison
 
 MOST_LISTED = 12
 """Differing settings that are listed; the others are counted."""
@@ -35,14 +36,10 @@ def of_claim(episodes: pd.DataFrame, decision: Decision, flow: Sequence[ArmFlow]
     yield from _settings(rows, decision)
     yield from _lengths(rows)
     comparison = found.comparison
-    if comparison and comparison.verdict in ("better", "worse") and (comparison.p_permutation or 0) > 1 - comparison.confidence:
-        yield Threat(
-            "Robustness",
-            "The permutation test, which assumes no distribution, does not show the difference: "
-            f"p {p_text(comparison.p_permutation)}.",
-        )
+    if comparison:
+        yield from _disagreement(comparison)
     for warning in (*found.warnings, *(comparison.warnings if comparison else ())):
-        yield Threat("Statistics", sentence(printable(warning)))
+        yield Threat("Statistics", sentence(warning))
 
 
 def together(by_claim: Mapping[str, Sequence[Threat]]) -> Iterator[Threat]:
@@ -59,7 +56,7 @@ def of_code(episodes: pd.DataFrame) -> Iterator[Threat]:
     """Runs of different code, or of code nobody can find again."""
     commits = sorted({c for c in episodes.get("git_commit", ()) if isinstance(c, str) and c})
     if len(commits) > 1:
-        yield Threat("Code", f"The runs are of {len(commits)} commits: {', '.join(printable(c[:12]) for c in commits[:5])}.")
+        yield Threat("Code", f"The runs are of {len(commits)} commits: {', '.join(c[:12] for c in commits[:5])}.")
     dirty = sum(c.endswith("-dirty") for c in commits)
     if dirty:
         yield Threat(
@@ -85,9 +82,8 @@ def of_attribution(counterfactuals: pd.DataFrame, slots: Sequence[SlotAttributio
 def of_reading(warnings: Sequence[str], sources: Sequence[str]) -> Iterator[Threat]:
     """What was damaged or missing when the runs were read; sources are called what the report calls them."""
     for warning in warnings:
-        for source in sources:
-            warning = warning.replace(source, given(source))
-        yield Threat("Reading", sentence(printable(warning)))
+        named = reduce(lambda text, source: text.replace(source, given(source)), sources, warning)
+        yield Threat("Reading", sentence(named))
 
 
 def of_plan(claims: Claims | None) -> Iterator[Threat]:
@@ -128,6 +124,15 @@ def _lengths(rows: pd.DataFrame) -> Iterator[Threat]:
     epochs = sorted({int(epoch) for epoch in rows["epochs"].dropna()})
     if len(epochs) > 1:
         yield Threat("Length", f"Analysed runs are of different length, from {epochs[0]} to {epochs[-1]} epochs.")
+
+
+def _disagreement(comparison: Comparison) -> Iterator[Threat]:
+    """A difference that the permutation test does not show, although with this many runs it could."""
+    p, floor, alpha = comparison.p_permutation, comparison.p_attainable, 1 - comparison.confidence
+    if comparison.verdict in ("better", "worse") and p is not None and floor is not None and floor <= alpha < p:
+        yield Threat(
+            "Robustness", f"The permutation test, which assumes no distribution, does not show the difference: p {p_text(p)}."
+        )
 
 
 def _settings(rows: pd.DataFrame, decision: Decision) -> Iterator[Threat]:

@@ -1,0 +1,85 @@
+"""What is drawn: every run, every seed, nothing hidden behind something else."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from report_runs import Made, experiment, pairs
+
+from karn_wandb.experiment.report import build_report
+from karn_wandb.experiment.report.blocks import Figures
+from karn_wandb.experiment.report.curves import MOST_POINTS
+from karn_wandb.experiment.report.document import document
+from karn_wandb.experiment.report.figures import spread
+
+TREATMENT, CONTROL = (64.9, 64.1, 66.0, 64.6), (61.2, 62.5, 60.8, 63.1)
+
+
+def drawn(made):
+    layout = document(build_report(experiment(made)).content)
+    return {f.chart: f for s in layout.sections for block in s.blocks if isinstance(block, Figures) for f in block.figures}
+
+
+def test_every_pair_is_two_points_of_one_line():
+    rows = drawn(pairs(TREATMENT, CONTROL))["arms"].rows
+    assert [(row["arm"], row["pair"], row["value"]) for row in rows[:2]] == [("none", "0", 61.2), ("heuristic", "0", 64.9)]
+    assert len(rows) == 8
+
+
+def test_unpaired_runs_are_points_of_their_arm():
+    made = [Made(f"{arm}-{s}", arm, 10 * s + (arm == "none"), (60.0 + s,)) for arm in ("heuristic", "none") for s in range(3)]
+    rows = drawn(made)["arms"].rows
+    assert sorted((row["arm"], row["run"]) for row in rows) == sorted((run.controller, run.run_id) for run in made)
+    assert all(row["pair"] is None for row in rows)
+
+
+def test_the_difference_shows_each_pair_and_both_intervals():
+    rows = drawn(pairs(TREATMENT, CONTROL))["difference"].rows
+    assert [row["kind"] for row in rows] == ["pair"] * 4 + ["interval"] * 2
+    assert [round(row["value"], 9) for row in rows[:4]] == [3.7, 1.6, 5.2, 1.5]
+    mean, bootstrap = rows[4:]
+    assert mean["low"] < bootstrap["low"] < mean["value"] < bootstrap["high"] < mean["high"]
+
+
+def test_below_three_pairs_no_interval_is_drawn():
+    rows = drawn(pairs(TREATMENT[:2], CONTROL[:2]))["difference"].rows
+    assert [row["kind"] for row in rows] == ["pair", "pair"]
+
+
+def test_every_run_has_a_learning_curve_and_a_cross_where_it_broke_off():
+    made = [*pairs(TREATMENT, CONTROL), Made("lost", "heuristic", 9, state="crashed", epochs=2), Made("other", None, 8)]
+    rows = drawn(made)["learning_curves"].rows
+    assert {row["run"] for row in rows} == {run.run_id for run in made}
+    assert [(row["run"], row["epoch"]) for row in rows if row["end"]] == [("lost", 2)]
+    assert {row["arm"] for row in rows if row["run"] == "other"} == {"in no arm"}
+
+
+def test_each_episode_of_a_run_has_its_curve():
+    rows = drawn([Made("many", finals=(60.0, 61.0))])["learning_curves"].rows
+    assert {row["run"] for row in rows} == {"many 0/0", "many 0/1"}
+
+
+def test_long_curves_are_thinned_to_evenly_spaced_epochs_and_the_last():
+    rows = drawn([Made("long", epochs=1000)])["learning_curves"].rows
+    epochs = [row["epoch"] for row in rows]
+    assert len(epochs) == MOST_POINTS
+    assert (epochs[0], epochs[-1]) == (0, 1000)
+    assert max(b - a for a, b in pairwise(epochs)) <= 4
+
+
+def test_shapley_values_are_drawn_run_by_run_and_then_their_mean():
+    rows = drawn(pairs(TREATMENT, CONTROL, early=2.0))["shapley"].rows
+    assert [row["kind"] for row in rows] == ["run"] * 4 + ["mean"]
+    assert rows[0]["low"] < rows[0]["mean"] < rows[0]["high"]
+
+
+def test_an_unknown_interval_is_drawn_without_width():
+    rows = drawn([Made("one", finals=(60.0, 61.0), shapley={"early": 2.0})])["shapley"].rows
+    assert rows[0]["low"] == rows[0]["mean"] == rows[0]["high"] == 2.0
+
+
+def test_values_that_nearly_coincide_are_drawn_beside_each_other():
+    assert spread([1.0, 1.0, 1.0, 5.0]) == [0, 1, -1, 0]
+    assert spread([2.0, 2.0]) == [0, 1]
+    assert spread([]) == []
+    assert max(map(abs, spread([1.0] * 100))) == 5
