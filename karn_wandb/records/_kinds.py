@@ -165,7 +165,7 @@ def check_str(value: Any, path: str) -> str:
 
 def _check_path(value: Any, path: str) -> Path:
     if isinstance(value, (str, Path)):
-        return Path(check_str(str(value), path))
+        return Path(check_str(value if isinstance(value, str) else str(value), path))
     raise wrong(path, "a path", value, "Pass the path of a saved file, not its bytes." if isinstance(value, bytes) else "")
 
 

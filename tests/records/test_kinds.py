@@ -64,6 +64,7 @@ KEPT = [
     (str, Word.GO, "go"),
     (str, Modern.GO, "go"),
     (Path, "a/b.pt", Path("a/b.pt")),
+    (Path, Word.GO, Path("go")),
     (Literal["go", "stop"], Word.GO, "go"),
     (Literal["go", "stop"], np.str_("stop"), "stop"),
     (SeedStage, "TRAINING", SeedStage.TRAINING),
