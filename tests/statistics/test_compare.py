@@ -61,6 +61,14 @@ def test_eight_noisy_deltas_with_a_margin_say_how_many_pairs_would_settle_it():
     assert c.p_non_inferiority == pytest.approx(stats.ttest_1samp(EIGHT_DELTAS, -2.0, alternative="greater").pvalue)
 
 
+def test_required_runs_are_for_the_confidence_asked_for():
+    """R: power.t.test(delta = 0.5, power = 0.8, sig.level = 0.01) and 0.2 give n = 95.10 and 36.49."""
+    values = np.array([-1.5, -0.5, 0.5, 1.5, -1.0, 1.0])
+    margin = 0.5 * values.std(ddof=1)
+    assert compare(values, values, margin=margin, confidence=0.99).required_n == 96
+    assert compare(values, values, margin=margin, confidence=0.8).required_n == 37
+
+
 @pytest.mark.parametrize(
     ("treatment", "control", "paired", "warning"),
     [
