@@ -18,6 +18,9 @@ from karn_wandb.experiment.runs import RunData, Via
 from karn_wandb.experiment.sources import find_runs
 from karn_wandb.records import Record, TelemetryEvent
 
+MOST_LISTED = 10
+"""Run ids that an error lists."""
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -75,11 +78,10 @@ class Experiment:
             if run.run_id == run_id:
                 return run
         known = [run.run_id for run in self.runs]
-        near = difflib.get_close_matches(run_id, known, n=3) or known[:10]
-        raise SourceError(
-            f"the experiment has no run {run_id!r}",
-            do=f"Its {len(known)} runs are {', '.join(near)}{' ...' * (len(near) < len(known))}.",
-        )
+        near = difflib.get_close_matches(run_id, known, n=3)
+        listed = list(dict.fromkeys((*near, *known)))[:MOST_LISTED]
+        more = f" and {len(known) - len(listed)} more" if len(known) > len(listed) else ""
+        raise SourceError(f"the experiment has no run {run_id!r}", do=f"Its runs are {', '.join(listed)}{more}.")
 
     def _chosen(self, frame_of: Callable[[Iterable[RunData]], pd.DataFrame]) -> pd.DataFrame:
         """A frame of the chosen episodes."""

@@ -9,7 +9,8 @@ from logged import CONTEXT, MATRIX, context, epoch, event, outcome, stamped
 from run_files import exit_record, record_log, run_record, write_run
 
 from karn_wandb.errors import SourceError
-from karn_wandb.experiment import load_experiment
+from karn_wandb.experiment import Experiment, load_experiment
+from karn_wandb.experiment.runs import RunData
 from karn_wandb.records import RunInfo, TelemetryEvent
 
 
@@ -101,13 +102,17 @@ def test_filters_that_no_run_matches_are_a_clear_error(folder):
 
 
 def test_an_unknown_run_is_a_clear_error(folder):
-    experiment = load_experiment(folder)
     with pytest.raises(SourceError) as raised:
-        experiment.records("growm")
-    assert str(raised.value) == "the experiment has no run 'growm'. Its 3 runs are grown ...."
+        load_experiment(folder).records("mny")
+    assert str(raised.value) == "the experiment has no run 'mny'. Its runs are many, grown, host."
+
+
+def test_an_error_lists_few_of_many_runs():
+    experiment = Experiment(tuple(RunData(f"run{i}", "here") for i in range(30)))
     with pytest.raises(SourceError) as raised:
         experiment.events("zzz")
-    assert str(raised.value) == "the experiment has no run 'zzz'. Its 3 runs are grown, host, many."
+    first = ", ".join(f"run{i}" for i in range(10))
+    assert str(raised.value) == f"the experiment has no run 'zzz'. Its runs are {first} and 20 more."
 
 
 def test_warnings_come_with_the_experiment(folder):
