@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from karn_wandb.analysis import episode_outcome
+from karn_wandb.analysis import BatchMeans, episode_outcome
 from karn_wandb.errors import RecordError, UsageError
 from karn_wandb.pipeline import KarnCollector
 from karn_wandb.records import (
@@ -23,6 +23,7 @@ from karn_wandb.records import (
     PPOUpdate,
     Record,
     SeedStage,
+    SlotSnapshot,
     StageTransition,
     TelemetryEvent,
     TelemetryEventType,
@@ -31,7 +32,7 @@ from karn_wandb.records import (
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from karn_wandb.capture import SlotLike
+    from karn_wandb.capture import PendingBatches, SlotLike
     from karn_wandb.instrument import Instrument
 
 R = TypeVar("R", bound=Record)
@@ -62,6 +63,8 @@ class EpisodeLog:
         self._scoped = scoped
         self._state = collector.episode(env_id, episode_idx, scoped=scoped)
         self._instrument: Instrument | None = None
+        self._pending: PendingBatches | None = None
+        self._means = BatchMeans()
         self._batch_idx = 0
         self._outcome: EpisodeOutcome | None = None
 
@@ -72,7 +75,7 @@ class EpisodeLog:
 
     def log_context(self, context: EpisodeContext) -> EpisodeContext:
         """Say what is trained; a later context completes an earlier one."""
-        return self._keep(TelemetryEventType.EPISODE_STARTED, context)
+        return self._keep(TelemetryEventType.EPISODE_STARTED, _record(EpisodeContext, context, {}))
 
     def log_baseline(self, baseline: HostBaseline | None = None, /, **values: Any) -> HostBaseline:
         """Say how the host does alone: at epoch 0, and at the end of a paired host-only run."""
@@ -106,21 +109,28 @@ class EpisodeLog:
             seed_grad_norms: The same for each slot's seed module.
             isolation_leakage: L2 norm of the gradient that crossed an isolation barrier.
         """
-        if metrics is not None:
-            self._flush_batches()
-            self._keep(TelemetryEventType.BATCH_COMPLETED, metrics)
-            return
-        if loss is None:
-            raise UsageError("log_batch needs a loss", got="None", do="Pass loss=, or a BatchMetrics.")
+        self._check_open(TelemetryEventType.BATCH_COMPLETED)
         values = {
             "loss": loss,
             "accuracy": accuracy,
             "host_grad_norm": host_grad_norm,
             "isolation_leakage": isolation_leakage,
         }
+        if metrics is not None:
+            given = {**values, "epoch": epoch, "batch_idx": batch_idx, "seed_grad_norms": seed_grad_norms}
+            record = _record(BatchMetrics, metrics, {name: value for name, value in given.items() if value is not None})
+            self._batch_idx = record.batch_idx + 1
+            self._keep(TelemetryEventType.BATCH_COMPLETED, record)
+            return
+        if loss is None:
+            raise UsageError("log_batch needs a loss", got="None", do="Pass loss=, or a BatchMetrics.")
+        norms = dict(seed_grad_norms or {})
+        if host_grad_norm is None and self._instrument is not None:
+            values["host_grad_norm"], measured = self._instrument.gradient_norms()
+            norms = {**measured, **norms}
         index = self._batch_idx if batch_idx is None else batch_idx
         self._batch_idx = index + 1
-        self._measured().add_batch(epoch or self.current_epoch, index, values, seed_grad_norms or {})
+        self._pending_batches().add(self.current_epoch if epoch is None else epoch, index, values, norms)
 
     def log_epoch(self, snapshot: EpochSnapshot | None = None, /, **values: Any) -> EpochSnapshot:
         """Log the end of an epoch; returns when it is on disk.
@@ -132,13 +142,7 @@ class EpisodeLog:
                 means over the batches, parameters and slots come from the attached model.
         """
         self._flush_batches()
-        if snapshot is None:
-            snapshot = self._snapshot(values)
-        elif values:
-            raise UsageError("log_epoch takes a snapshot or keywords, not both", got=", ".join(values), do="Drop one.")
-        self._batch_idx = 0
-        if self._instrument is not None:
-            self._instrument.start_epoch()
+        snapshot = self._snapshot(values) if snapshot is None else _record(EpochSnapshot, snapshot, values)
         return self._keep(TelemetryEventType.EPOCH_COMPLETED, snapshot)
 
     def log_decision(self, decision: PolicySnapshot | None = None, /, **values: Any) -> PolicySnapshot:
@@ -151,7 +155,7 @@ class EpisodeLog:
 
     def log_counterfactual(self, matrix: CounterfactualMatrix) -> CounterfactualMatrix:
         """Log a counterfactual matrix."""
-        return self._keep(TelemetryEventType.COUNTERFACTUAL_MATRIX_COMPUTED, matrix)
+        return self._keep(TelemetryEventType.COUNTERFACTUAL_MATRIX_COMPUTED, _record(CounterfactualMatrix, matrix, {}))
 
     def log_trace(self, trace: DenseTrace | None = None, /, **values: Any) -> DenseTrace:
         """Log a dense trace; keywords are the fields of `DenseTrace`."""
@@ -187,7 +191,7 @@ class EpisodeLog:
     def emit(self, event: TelemetryEvent) -> TelemetryEvent:
         """Log any event as one of this episode."""
         self._flush_batches()
-        return self._emit(event.event_type, event)
+        return self._send(event)
 
     def attach(
         self,
@@ -206,8 +210,7 @@ class EpisodeLog:
         from karn_wandb.instrument import Instrument  # noqa: PLC0415 -- loads torch, which logging alone does not need
 
         self.detach()
-        collector = self.collector
-        self._instrument = Instrument(self._emit_batch, collector.config, model, slots, val_loader)
+        self._instrument = Instrument(self.collector.config, model, slots, val_loader)
         self._state.lifecycle.declare(self._instrument.slot_ids)
         context = self._state.store.context
         if context is not None:
@@ -237,47 +240,59 @@ class EpisodeLog:
     def _snapshot(self, values: dict[str, Any]) -> EpochSnapshot:
         epoch = values.pop("epoch", self.current_epoch)
         slots, policy = values.pop("slots", None), values.pop("policy", None)
+        measured = self._means.fields()
         if self._instrument is not None:
-            values = self._instrument.measure() | values
-            accuracy = values.get("val_accuracy")
-            matrix = self._instrument.evaluate(epoch)
-            if matrix is not None:
-                self.log_counterfactual(matrix)
-            if slots is None:
-                found = self._instrument.slot_snapshots()
-                slots = {name: self._state.slots.complete(slot, epoch, accuracy) for name, slot in found.items()}
-        values = {name: value.item() if hasattr(value, "item") else value for name, value in values.items()}
-        host = _record(HostSnapshot, None, {"epoch": epoch, **values})
-        return EpochSnapshot(epoch=epoch, host=host, slots=slots or {}, policy=policy)
+            measured |= self._instrument.parameter_counts()
+        host = _record(HostSnapshot, None, {"epoch": epoch, **measured, **values})
+        found = self._measured_slots(host)
+        return EpochSnapshot(epoch=host.epoch, host=host, slots=found if slots is None else slots, policy=policy)
 
-    def _measured(self) -> Instrument:
+    def _measured_slots(self, host: HostSnapshot) -> dict[str, SlotSnapshot]:
+        """The attached model's slots after the epoch; their coalitions are evaluated first, for the removal costs."""
         if self._instrument is None:
-            from karn_wandb.instrument import Instrument  # noqa: PLC0415 -- loads torch, which logging alone does not need
+            return {}
+        matrix = self._instrument.evaluate(host.epoch)
+        if matrix is not None:
+            self.log_counterfactual(matrix)
+        history, found = self._state.slots, self._instrument.slot_snapshots()
+        return {name: history.complete(slot, host.epoch, host.val_accuracy) for name, slot in found.items()}
 
-            self._instrument = Instrument(self._emit_batch, self.collector.config)
-        return self._instrument
+    def _pending_batches(self) -> PendingBatches:
+        if self._pending is None:
+            from karn_wandb.capture import PendingBatches  # noqa: PLC0415 -- loads torch, which logging alone does not need
+
+            self._pending = PendingBatches(lambda batch: self._emit(TelemetryEventType.BATCH_COMPLETED, batch))
+        return self._pending
 
     def _flush_batches(self) -> None:
-        if self._instrument is not None:
-            self._instrument.flush()
-
-    def _emit_batch(self, batch: BatchMetrics) -> None:
-        self._emit(TelemetryEventType.BATCH_COMPLETED, batch)
+        if self._pending is not None:
+            self._pending.flush()
 
     def _keep(self, event_type: TelemetryEventType, record: R) -> R:
         self._flush_batches()
         self._emit(event_type, record)
         return record
 
-    def _emit(self, event_type: TelemetryEventType, data: Record) -> TelemetryEvent:
+    def _emit(self, event_type: TelemetryEventType, record: Record) -> None:
+        slot_id, seed_id = getattr(record, "slot_id", ""), getattr(record, "seed_id", None) or ""
+        self._send(TelemetryEvent(event_type=event_type, data=record, slot_id=slot_id, seed_id=seed_id))
+
+    def _send(self, event: TelemetryEvent) -> TelemetryEvent:
+        self._check_open(event.event_type)
+        kept = self.collector.emit(replace(event, env_id=self.env_id, episode_idx=self.episode_idx, scoped=self._scoped))
+        match event.data:
+            case BatchMetrics() as batch:
+                self._means.observe(batch)
+            case EpochSnapshot():
+                self._means.restart()
+                self._batch_idx = 0
+            case _:
+                pass
+        return kept
+
+    def _check_open(self, event_type: TelemetryEventType) -> None:
         if self._outcome is not None:
             raise UsageError("nothing can be logged after the episode ended", got=event_type.name, do="Conclude it last.")
-        if isinstance(data, TelemetryEvent):
-            event = data
-        else:
-            slot_id, seed_id = getattr(data, "slot_id", ""), getattr(data, "seed_id", "")
-            event = TelemetryEvent(event_type=event_type, data=data, slot_id=slot_id, seed_id=seed_id or "")
-        return self.collector.emit(replace(event, env_id=self.env_id, episode_idx=self.episode_idx, scoped=self._scoped))
 
 
 def _record(cls: type[R], given: R | None, values: dict[str, Any]) -> R:
@@ -293,6 +308,17 @@ def _record(cls: type[R], given: R | None, values: dict[str, Any]) -> R:
     if unknown:
         raise RecordError(f"{cls.__name__} has no field {unknown[0]!r}", do=f"Its fields are {', '.join(names)}.")
     try:
-        return cls(**values)
+        return cls(**{name: _plain(value) for name, value in values.items()})
     except TypeError as error:
         raise RecordError(f"{cls.__name__} is incomplete", got=str(error), do="Pass the missing fields.") from None
+
+
+def _plain(value: Any) -> Any:
+    """Tensors and arrays as Python numbers and lists, inside mappings and sequences too; all else as it is."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {name: _plain(v) for name, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value

@@ -2,8 +2,9 @@
 
 from karn_wandb.analysis.analytics import MorphogeneticAnalytics
 from karn_wandb.analysis.lifecycle import Lifecycle
+from karn_wandb.analysis.means import BatchMeans
 from karn_wandb.analysis.outcome import episode_outcome
 from karn_wandb.analysis.sanity import Sanity
 from karn_wandb.analysis.slots import SlotHistory
 
-__all__ = ["Lifecycle", "MorphogeneticAnalytics", "Sanity", "SlotHistory", "episode_outcome"]
+__all__ = ["BatchMeans", "Lifecycle", "MorphogeneticAnalytics", "Sanity", "SlotHistory", "episode_outcome"]

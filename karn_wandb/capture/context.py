@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from karn_wandb.capture.model import count_host_parameters, find_slots, slot_width
+from karn_wandb.capture.model import AttachedModel, slot_width
 from karn_wandb.records import EpisodeContext, utc_now
 
 LIBRARIES = ("karn-wandb", "torch", "numpy", "wandb")
@@ -52,8 +52,8 @@ def capture_episode(
         The context. NumPy's seed is the first word of the legacy generator's state, which is the seed itself right
         after `np.random.seed`; a program that passes generators should take its seeds from `base_seed`.
     """
-    slots = find_slots(model) if model is not None else {}
-    widths = {name: slot_width(slot) for name, slot in slots.items()}
+    attached = None if model is None else AttachedModel(model)
+    widths = {} if attached is None else {slot_id: slot_width(slot) for slot_id, slot in attached.slots.items()}
     torch_seed = torch.initial_seed()
     return EpisodeContext(
         episode_id=episode_id or str(uuid.uuid4()),
@@ -63,7 +63,7 @@ def capture_episode(
         torch_seed=torch_seed,
         numpy_seed=numpy_seed(),
         host_architecture=host_architecture or (type(model).__name__ if model is not None else ""),
-        host_params=count_host_parameters(model, slots) if model is not None else 0,
+        host_params=0 if attached is None else attached.parameter_counts()["host_params"],
         slot_config=dict(slot_config) if slot_config is not None else widths,
         max_epochs=max_epochs,
         task_type=task_type,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from functools import reduce
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -37,13 +38,16 @@ class HostLike(Protocol):
 
 
 def find_slots(model: nn.Module, slots: Mapping[str, SlotLike] | None = None) -> dict[str, SlotLike]:
-    """The slots of a model: those given, else its `seed_slots`, else none.
+    """The slots of a model by their slot_id: those given, else its `seed_slots`, else none.
 
     Raises:
-        UsageError: Something given as a slot is none.
+        UsageError: Something given as a slot is none, or two have the same slot_id.
     """
-    found = slots if slots is not None else getattr(model, "seed_slots", None) or {}
-    for name, slot in found.items():
+    given = slots if slots is not None else getattr(model, "seed_slots", {})
+    if not hasattr(given, "items"):
+        raise UsageError("slots must be a mapping", got=f"a {type(given).__name__}", do="Pass {name: slot} or an nn.ModuleDict.")
+    found: dict[str, SlotLike] = {}
+    for name, slot in given.items():
         missing = [part for part in ("slot_id", "alpha", "stage", "seed", "force_alpha") if not hasattr(slot, part)]
         if missing:
             raise UsageError(
@@ -51,7 +55,10 @@ def find_slots(model: nn.Module, slots: Mapping[str, SlotLike] | None = None) ->
                 got=f"a {type(slot).__name__} without {', '.join(missing)}",
                 do="A slot has slot_id, alpha, stage, seed and force_alpha(alpha).",
             )
-    return {str(slot.slot_id): slot for slot in found.values()}
+        if str(slot.slot_id) in found:
+            raise UsageError(f"two slots have the slot_id {str(slot.slot_id)!r}", do="Give each slot its own.")
+        found[str(slot.slot_id)] = slot
+    return found
 
 
 def slot_width(slot: SlotLike) -> int:
@@ -59,15 +66,34 @@ def slot_width(slot: SlotLike) -> int:
     return int(getattr(slot, "channels", 0))
 
 
-def seed_parameters(slot: SlotLike) -> list[nn.Parameter]:
-    """Parameters of the seed module in a slot, each once."""
-    return list(slot.seed.parameters()) if slot.seed is not None else []
+def stage_of(slot: SlotLike) -> SeedStage:
+    """Stage of a slot, whose own enum may be another one with the same integers.
+
+    Raises:
+        UsageError: It is no stage.
+    """
+    try:
+        return SeedStage(slot.stage)
+    except ValueError:
+        raise UsageError(
+            f"slot {str(slot.slot_id)!r} is in no stage", got=repr(slot.stage), do="Its stage is a karn_wandb.SeedStage."
+        ) from None
 
 
-def host_parameters(model: nn.Module, slots: Mapping[str, SlotLike]) -> list[nn.Parameter]:
-    """Parameters of the model that belong to no seed module."""
-    seeds = {id(p) for slot in slots.values() for p in seed_parameters(slot)}
-    return [p for p in model.parameters() if id(p) not in seeds]
+def split_parameters(model: nn.Module, slots: Mapping[str, SlotLike]) -> tuple[list[nn.Parameter], dict[str, list[nn.Parameter]]]:
+    """Parameters of the host, and of each slot's seed module; each once.
+
+    What host and seed module share is the host's; what seed modules share is the first one's.
+    """
+    seeds = {id(slot.seed) for slot in slots.values() if slot.seed is not None}
+    inside = tuple(f"{name}." for name, module in model.named_modules(remove_duplicate=False) if id(module) in seeds)
+    host = dict.fromkeys(p for name, p in model.named_parameters(remove_duplicate=False) if not name.startswith(inside))
+    taken, by_slot = set(host), {}
+    for slot_id, slot in slots.items():
+        own = [] if slot.seed is None else [p for p in slot.seed.parameters() if p not in taken]
+        taken.update(own)
+        by_slot[slot_id] = own
+    return list(host), by_slot
 
 
 def count(parameters: Iterable[nn.Parameter]) -> int:
@@ -75,22 +101,19 @@ def count(parameters: Iterable[nn.Parameter]) -> int:
     return sum(p.numel() for p in parameters)
 
 
-def count_host_parameters(model: nn.Module, slots: Mapping[str, SlotLike]) -> int:
-    """Number of scalars in the host's parameters."""
-    return count(host_parameters(model, slots))
-
-
 def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor | None:
     """L2 norm of all gradients together, as a tensor on their device; None when there are none.
 
-    Sparse gradients are taken by their values. The norm of norms equals the norm of the concatenation.
+    Sparse gradients are taken by their values, half precision is summed in single, where it cannot overflow. The norm
+    of norms equals the norm of the concatenation.
     """
-    grads = [p.grad for p in parameters if p.grad is not None]
-    dense = [g.coalesce().values() if g.is_sparse else g for g in grads]
-    if not dense:
+    grads = [p.grad.detach() for p in parameters if p.grad is not None]
+    if not grads:
         return None
-    norms = torch._foreach_norm([g.detach() for g in dense])  # noqa: SLF001 -- what clip_grad_norm_ uses itself
-    norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
+    dense = [g.coalesce().values() if g.is_sparse else g for g in grads]
+    precision = reduce(torch.promote_types, (g.dtype for g in dense), torch.float32)
+    norms = torch._foreach_norm(dense, 2, precision)  # noqa: SLF001 -- what clip_grad_norm_ uses itself
+    norm: Tensor = torch.linalg.vector_norm(torch.stack([n.to(norms[0].device) for n in norms]))
     return norm
 
 
@@ -108,31 +131,30 @@ class AttachedModel:
 
     def parameter_counts(self) -> dict[str, int]:
         """`host_params`, `total_seed_params`, `total_params` and `fossilized_params`, now."""
-        host = count_host_parameters(self.model, self.slots)
-        seeds = {name: count(seed_parameters(slot)) for name, slot in self.slots.items()}
-        fossilized = sum(seeds[name] for name, slot in self.slots.items() if slot.stage == SeedStage.FOSSILIZED)
-        total = sum(seeds.values())
+        host, seeds = split_parameters(self.model, self.slots)
+        counts = {slot_id: count(parameters) for slot_id, parameters in seeds.items()}
         return {
-            "host_params": host,
-            "total_seed_params": total,
-            "total_params": host + total,
-            "fossilized_params": fossilized,
+            "host_params": count(host),
+            "total_seed_params": sum(counts.values()),
+            "total_params": count(host) + sum(counts.values()),
+            "fossilized_params": sum(counts[s] for s, slot in self.slots.items() if stage_of(slot) is SeedStage.FOSSILIZED),
         }
 
     def slot_snapshots(self) -> dict[str, SlotSnapshot]:
         """State of each slot, now."""
-        return {name: slot_snapshot(slot) for name, slot in self.slots.items()}
+        _, seeds = split_parameters(self.model, self.slots)
+        return {slot_id: slot_snapshot(slot, count(seeds[slot_id])) for slot_id, slot in self.slots.items()}
 
     def gradient_norms(self) -> tuple[Tensor | None, dict[str, Tensor]]:
-        """Norm of the host's gradients, and of each occupied slot's seed module, as tensors."""
-        seeds = {name: gradient_norm(seed_parameters(slot)) for name, slot in self.slots.items()}
-        host = gradient_norm(host_parameters(self.model, self.slots))
-        return host, {name: norm for name, norm in seeds.items() if norm is not None}
+        """Norm of the host's gradients, and of each seed module's that has some, as tensors."""
+        host, seeds = split_parameters(self.model, self.slots)
+        norms = {slot_id: gradient_norm(parameters) for slot_id, parameters in seeds.items()}
+        return gradient_norm(host), {slot_id: norm for slot_id, norm in norms.items() if norm is not None}
 
 
-def slot_snapshot(slot: SlotLike) -> SlotSnapshot:
+def slot_snapshot(slot: SlotLike, seed_params: int) -> SlotSnapshot:
     """What a slot says of itself."""
-    stage = SeedStage(slot.stage)
+    stage = stage_of(slot)
     occupied = stage in OCCUPIED
     return SlotSnapshot(
         slot_id=str(slot.slot_id),
@@ -140,6 +162,6 @@ def slot_snapshot(slot: SlotLike) -> SlotSnapshot:
         epochs_in_stage=int(getattr(slot, "epochs_in_stage", 0)),
         seed_id=getattr(slot, "seed_id", None) if occupied else None,
         blueprint_id=getattr(slot, "blueprint_id", None) if occupied else None,
-        seed_params=count(seed_parameters(slot)),
+        seed_params=seed_params,
         alpha=float(slot.alpha) if occupied else 0.0,
     )
