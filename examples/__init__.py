@@ -1,0 +1,1 @@
+"""A small morphogenetic system, and what it looks like when it is logged."""

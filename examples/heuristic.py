@@ -1,0 +1,159 @@
+"""The rule-based controller: germinate where the network has stalled, go through the gates, prune what does not help."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from examples import gates
+from examples.blueprints import BLUEPRINTS
+from examples.gates import Reading, Thresholds
+from examples.slots import SeedSlot
+from karn_wandb import FactoredAction, GateEvaluationTrace, SeedStage
+
+PLAN: Mapping[str, tuple[str, ...]] = {
+    "late": ("conv_heavy", "bottleneck", "norm"),
+    "mid": ("conv_heavy", "conv_light", "norm"),
+    "early": ("conv_heavy", "attention", "norm"),
+}
+"""Slots in the order in which they are filled, and the blueprints tried in each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing the controller did: a gate it checked, a change of stage it made, and the action in words."""
+
+    slot: SeedSlot
+    gate: GateEvaluationTrace | None
+    from_stage: SeedStage
+    action: FactoredAction
+    reason: str
+
+
+class Heuristic:
+    """Decides once an epoch from what was measured on the steering part.
+
+    Args:
+        slots: The slots it controls.
+        base_seed: Random seed of new seed modules' weights.
+        last_germination: Last epoch at which a seed module may still germinate: later ones would have no time.
+        thresholds: What the gates ask for.
+        patience: Epochs a seed module may hold without contributing before it is pruned.
+    """
+
+    def __init__(
+        self,
+        slots: list[SeedSlot],
+        base_seed: int,
+        last_germination: int,
+        thresholds: Thresholds = Thresholds(),  # noqa: B008 -- immutable
+        patience: int = 6,
+    ) -> None:
+        self.slots = {slot.slot_id: slot for slot in slots}
+        self.thresholds = thresholds
+        self._base_seed = base_seed
+        self._last_germination = last_germination
+        self._patience = patience
+        self._recent: deque[float] = deque(maxlen=3)
+        self._held = dict.fromkeys(self.slots, 0)
+        self._before_blending: dict[str, float] = {}
+
+    def held(self, slot_id: str, removal_cost: float) -> int:
+        """Epochs in a row, this one included, that the slot has contributed."""
+        self._held[slot_id] = self._held[slot_id] + 1 if removal_cost >= self.thresholds.contribution else 0
+        return self._held[slot_id]
+
+    def accuracy_before(self, slot_id: str) -> float | None:
+        """Accuracy when the slot's blending began, percent."""
+        return self._before_blending.get(slot_id)
+
+    def steps(self, epoch: int, accuracy: float, readings: Mapping[str, Reading]) -> Iterator[Step]:
+        """Everything that is to happen after an epoch; each step is done when it is yielded.
+
+        Args:
+            epoch: The epoch just completed.
+            accuracy: Accuracy on the steering part, percent.
+            readings: What was measured of each slot that holds a seed module.
+        """
+        self._recent.append(accuracy)
+        for slot in self.slots.values():
+            yield from self._advance(slot, accuracy, readings.get(slot.slot_id))
+        if epoch <= self._last_germination and self._stalled():
+            yield from self._germinate()
+
+    def _advance(self, slot: SeedSlot, accuracy: float, reading: Reading | None) -> Iterator[Step]:
+        match slot.stage:
+            case SeedStage.GERMINATED:
+                yield from self._through(slot, gates.g1(slot))
+            case SeedStage.TRAINING if reading and slot.epochs_in_stage >= self.thresholds.training_epochs:
+                gate = gates.g2(slot, reading, self.thresholds)
+                self._before_blending[slot.slot_id] = accuracy
+                yield from self._through(slot, gate) if gate.passed else self._prune(slot, gate)
+            case SeedStage.BLENDING if reading and slot.alpha >= 1:
+                gate = gates.g3(slot, reading, self.thresholds)
+                yield from self._through(slot, gate) if gate.passed else self._prune(slot, gate)
+            case SeedStage.HOLDING if reading:
+                yield from self._judge(slot, reading)
+            case SeedStage.PRUNED:
+                yield self._enter(slot, SeedStage.EMBARGOED, None, "the slot rests")
+            case SeedStage.EMBARGOED:
+                yield self._enter(slot, SeedStage.RESETTING, None, "the slot is cleared")
+            case SeedStage.RESETTING:
+                yield self._enter(slot, SeedStage.DORMANT, None, "the slot is free again")
+            case _:
+                return
+
+    def _judge(self, slot: SeedSlot, reading: Reading) -> Iterator[Step]:
+        contributes = gates.g4(slot, reading, self.thresholds)
+        yield Step(slot, contributes, slot.stage, FactoredAction(op="WAIT", slot=slot.slot_id), contributes.message)
+        if reading.held >= self.thresholds.held_epochs:
+            yield from self._through(slot, gates.g5(slot, reading, self.thresholds))
+        elif slot.epochs_in_stage >= self._patience:
+            yield from self._prune(slot, contributes if not contributes.passed else gates.g5(slot, reading, self.thresholds))
+
+    def _through(self, slot: SeedSlot, gate: GateEvaluationTrace) -> Iterator[Step]:
+        if gate.passed and gate.target_stage is not None:
+            yield self._enter(slot, gate.target_stage, gate, gate.message)
+        else:
+            yield Step(slot, gate, slot.stage, FactoredAction(op="WAIT", slot=slot.slot_id), gate.message)
+
+    def _prune(self, slot: SeedSlot, gate: GateEvaluationTrace) -> Iterator[Step]:
+        self._held[slot.slot_id] = 0
+        yield self._enter(slot, SeedStage.PRUNED, gate, gate.message)
+
+    def _enter(self, slot: SeedSlot, stage: SeedStage, gate: GateEvaluationTrace | None, reason: str) -> Step:
+        before = slot.stage
+        slot.enter(stage)
+        op = {SeedStage.FOSSILIZED: "FOSSILIZE", SeedStage.PRUNED: "PRUNE"}.get(stage, "ADVANCE")
+        return Step(slot, gate, before, FactoredAction(op=op, slot=slot.slot_id), reason)
+
+    def _stalled(self) -> bool:
+        """Whether accuracy gained less than two points in the last two epochs."""
+        return len(self._recent) == 3 and self._recent[-1] - self._recent[0] < 2
+
+    def _germinate(self) -> Iterator[Step]:
+        """Plant the next blueprint of the first free slot, one seed module at a time in isolation."""
+        if any(slot.stage in (SeedStage.GERMINATED, SeedStage.TRAINING) for slot in self.slots.values()):
+            return
+        for slot_id, blueprints in PLAN.items():
+            slot = self.slots[slot_id]
+            if slot.stage is not SeedStage.DORMANT or slot.germinations >= len(blueprints):
+                continue
+            blueprint = blueprints[slot.germinations]
+            seed = self._made(slot, blueprint)
+            present = sum(p.numel() for s in self.slots.values() if s.seed for p in s.seed.parameters())
+            gate = gates.g0(slot, sum(p.numel() for p in seed.parameters()), present, self.thresholds)
+            action = FactoredAction(op="GERMINATE", slot=slot_id, blueprint=blueprint, blend="cosine", tempo=slot.blend_epochs)
+            if gate.passed:
+                slot.germinate(blueprint, seed)
+            yield Step(slot, gate, SeedStage.DORMANT, action, f"accuracy has stalled; {gate.message}")
+            return
+
+    def _made(self, slot: SeedSlot, blueprint: str) -> torch.nn.Module:
+        """A new seed module, without a trace in PyTorch's own generator: the host's data order must not change."""
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(1000 * self._base_seed + 10 * slot.channels + slot.germinations)
+            return BLUEPRINTS[blueprint](slot.channels)

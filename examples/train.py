@@ -1,0 +1,247 @@
+"""Train one host, with the heuristic growing it or alone, and log everything.
+
+    python -m examples.train --seed 0 --controller heuristic --out runs
+    python -m examples.train --seed 0 --controller none --out runs        the host alone: same start, same batches
+
+With the same random seed both arms see the same initial weights and the same batches in the same order, until the
+first seed module is blended in; that is what makes them a pair.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+import karn_wandb
+from examples.data import Dataset, Part, load, shuffled
+from examples.gates import Reading
+from examples.heuristic import Heuristic, Step
+from examples.host import ConvHost
+from examples.slots import SeedSlot
+from karn_wandb import CounterfactualEngine, ModelEvaluator, SeedStage
+
+Controller = Literal["heuristic", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the host is trained; the same for every arm."""
+
+    epochs: int = 30
+    width: int = 4
+    batch_size: int = 64
+    lr: float = 3e-3
+    weight_decay: float = 1e-2
+    max_grad_norm: float = 1.0
+    blend_epochs: int = 5
+    matrix_every: int = 5
+
+
+def train(
+    seed: int,
+    controller: Controller,
+    *,
+    out: Path,
+    recipe: Recipe,
+    data: Dataset,
+    baseline: Path | None = None,
+    on_epoch: Callable[[int, float], None] = lambda epoch, accuracy: None,  # noqa: ARG005 -- names for the reader
+) -> karn_wandb.records.EpisodeOutcome:
+    """Train one host from start to end; gives how it ended."""
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(mode=True)
+    model = ConvHost(recipe.width, len(data.classes), recipe.blend_epochs)
+    heuristic = Heuristic(model.slots(), seed, last_germination=recipe.epochs * 6 // 10) if controller == "heuristic" else None
+    config = {"controller": controller, "base_seed": seed, "dataset": data.name, **asdict(recipe)}
+    episode = karn_wandb.capture_episode(
+        model,
+        base_seed=seed,
+        task_type="classification",
+        max_epochs=recipe.epochs,
+        host_architecture="cnn_3block",
+        hyperparameters=asdict(recipe),
+        data_hash=data.sha256(),
+    )
+    with karn_wandb.init(
+        "growing-cnn",
+        episode=episode,
+        config=config,
+        baseline=baseline,
+        name=f"{controller}-{seed}",
+        group="demo",
+        mode="offline",
+        dir=str(out),
+    ) as run:
+        run.attach(model)
+        loss, accuracy = evaluate(model, data.validation)
+        if baseline is None:
+            run.log_baseline(initial_loss=loss, initial_accuracy=accuracy)
+        optimizers = Optimizers(model, recipe, len(data.training.labels) // recipe.batch_size)
+        order = torch.Generator().manual_seed(seed)
+        for epoch in range(1, recipe.epochs + 1):
+            for slot in model.slots():
+                slot.begin_epoch()
+            for images, labels in shuffled(data.training, recipe.batch_size, order):
+                batch_loss, correct = optimizers.step(images, labels)
+                run.log_batch(loss=batch_loss, accuracy=100 * correct)
+            if due(model, epoch, recipe):
+                run.log_counterfactual(matrix(model, data, epoch))
+            loss, accuracy = evaluate(model, data.validation)
+            run.log_epoch(val_loss=loss, val_accuracy=accuracy)
+            if heuristic is not None:
+                grow(run, model, heuristic, data.steering, epoch)
+            on_epoch(epoch, accuracy)
+    return run.finish()
+
+
+class Optimizers:
+    """One AdamW for the host and one for each seed module, under one learning-rate schedule."""
+
+    def __init__(self, model: ConvHost, recipe: Recipe, steps: int) -> None:
+        self.model, self.recipe = model, recipe
+        self.warmup, self.total = steps, steps * recipe.epochs
+        self.done = 0
+        self.host = self._adam(list(model.host_parameters()))
+        self.seeds: dict[str, torch.optim.Optimizer] = {}
+
+    def _adam(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(parameters, lr=self.recipe.lr, weight_decay=self.recipe.weight_decay)
+
+    def _of_seeds(self) -> list[torch.optim.Optimizer]:
+        present = {slot.seed_id: slot.seed for slot in self.model.slots() if slot.seed is not None and slot.seed_id}
+        self.seeds = {name: self.seeds.get(name) or self._adam(list(seed.parameters())) for name, seed in present.items()}
+        return list(self.seeds.values())
+
+    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One batch; gives its loss and the fraction that was correct, as tensors."""
+        optimizers = [self.host, *self._of_seeds()]
+        logits = self.model(images)
+        loss = cross_entropy(logits, labels)
+        self.model.zero_grad()
+        loss.backward()
+        self._isolated_gradients(images, labels)
+        for optimizer in optimizers:
+            group = optimizer.param_groups[0]
+            group["lr"] = self.recipe.lr * self.schedule()
+            nn.utils.clip_grad_norm_(group["params"], self.recipe.max_grad_norm)
+            optimizer.step()
+        self.done += 1
+        return loss, (logits.argmax(1) == labels).float().mean()
+
+    def _isolated_gradients(self, images: Tensor, labels: Tensor) -> None:
+        """Gradients of seed modules in TRAINING: of the loss with them switched on, for their own parameters alone."""
+        for slot in self.model.slots():
+            if slot.stage is SeedStage.TRAINING and slot.seed is not None:
+                parameters = list(slot.seed.parameters())
+                with slot.force_alpha(1.0):
+                    loss = cross_entropy(self.model(images), labels)
+                for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+                    parameter.grad = gradient
+
+    def schedule(self) -> float:
+        """Fraction of the learning rate: linear warm-up over an epoch, then half a cosine down to zero."""
+        return min(1.0, (self.done + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * self.done / self.total))
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, part: Part, batch_size: int = 500) -> tuple[float, float]:
+    """Mean loss, and accuracy in percent."""
+    model.eval()
+    loss = correct = 0.0
+    for images, labels in part.batches(batch_size):
+        logits = model(images)
+        loss += cross_entropy(logits, labels, reduction="sum").item()
+        correct += (logits.argmax(1) == labels).sum().item()
+    model.train()
+    return loss / len(part.labels), 100 * correct / len(part.labels)
+
+
+def due(model: ConvHost, epoch: int, recipe: Recipe) -> bool:
+    """Whether the coalitions are evaluated after this epoch: there is something to switch off, and it is time."""
+    present = any(slot.seed is not None for slot in model.slots())
+    return present and (epoch % recipe.matrix_every == 0 or epoch == recipe.epochs)
+
+
+def matrix(model: ConvHost, data: Dataset, epoch: int) -> karn_wandb.CounterfactualMatrix:
+    """All coalitions of the three slots on the validation part."""
+    value = ModelEvaluator(model, data.validation.batches(500))
+    return CounterfactualEngine().evaluate(value.slot_ids, value, epoch)
+
+
+def grow(run: karn_wandb.Run, model: ConvHost, heuristic: Heuristic, steering: Part, epoch: int) -> None:
+    """Measure the slots, let the heuristic act, and log what it did and why."""
+    accuracy = evaluate(model, steering)[1]
+    readings = {slot.slot_id: read(model, slot, heuristic, steering, accuracy) for slot in model.slots() if slot.seed}
+    observation = [accuracy, *(r.removal_cost for r in readings.values())]
+    for step in heuristic.steps(epoch, accuracy, readings):
+        log_step(run, step, observation)
+
+
+def read(model: ConvHost, slot: SeedSlot, heuristic: Heuristic, steering: Part, accuracy: float) -> Reading:
+    """What the gates of a slot ask for."""
+    with slot.force_alpha(0.0):
+        without = evaluate(model, steering)[1]
+    with slot.force_alpha(1.0):
+        full = evaluate(model, steering)[1]
+    grads = [p.grad.norm() for p in slot.seed.parameters() if p.grad is not None] if slot.seed else []
+    return Reading(
+        accuracy=accuracy,
+        accuracy_without=without,
+        accuracy_full=full,
+        accuracy_before=heuristic.accuracy_before(slot.slot_id),
+        gradient_norm=float(torch.stack(grads).norm()) if grads else 0.0,
+        held=heuristic.held(slot.slot_id, accuracy - without),
+    )
+
+
+def log_step(run: karn_wandb.Run, step: Step, observation: list[float]) -> None:
+    """The gate, the change of stage, and the decision with its explanation."""
+    if step.gate is not None:
+        run.log_gate(step.gate)
+    if step.slot.stage is not step.from_stage:
+        run.log_stage(
+            step.slot.slot_id,
+            step.from_stage,
+            step.slot.stage,
+            seed_id=step.slot.seed_id,
+            blueprint_id=step.slot.blueprint_id,
+            alpha=step.slot.alpha,
+            initiator="heuristic",
+            reason=step.reason,
+        )
+    run.log_decision(observation_vector=observation, action=step.action, explanation=step.reason)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--seed", type=int, default=0, help="master random seed")
+    parser.add_argument("--controller", choices=("heuristic", "none"), default="heuristic", help="who grows the host")
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder for the offline run")
+    parser.add_argument("--epochs", type=int, default=30, help="epochs to train")
+    parser.add_argument("--data-root", type=Path, help="folder with CIFAR-10; photo patches without it")
+    parser.add_argument("--baseline", type=Path, help="folder with the paired host-only run")
+    options = parser.parse_args()
+    recipe = Recipe(epochs=options.epochs)
+    options.out.mkdir(parents=True, exist_ok=True)
+    train(
+        options.seed,
+        options.controller,
+        out=options.out,
+        recipe=recipe,
+        data=load(options.data_root),
+        baseline=options.baseline,
+        on_epoch=lambda epoch, accuracy: print(f"epoch {epoch} of {recipe.epochs}: {accuracy:.2f} %", flush=True),
+    )
+
+
+if __name__ == "__main__":
+    main()
