@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import reduce
 from typing import Protocol, runtime_checkable
@@ -85,15 +85,25 @@ def split_parameters(model: nn.Module, slots: Mapping[str, SlotLike]) -> tuple[l
 
     What host and seed module share is the host's; what seed modules share is the first one's.
     """
-    seeds = {id(slot.seed) for slot in slots.values() if slot.seed is not None}
-    inside = tuple(f"{name}." for name, module in model.named_modules(remove_duplicate=False) if id(module) in seeds)
-    host = dict.fromkeys(p for name, p in model.named_parameters(remove_duplicate=False) if not name.startswith(inside))
+    seeds = {slot.seed for slot in slots.values() if slot.seed is not None}
+    host = dict.fromkeys(p for module in _modules_outside(seeds, model) for p in module.parameters(recurse=False))
     taken, by_slot = set(host), {}
     for slot_id, slot in slots.items():
         own = [] if slot.seed is None else [p for p in slot.seed.parameters() if p not in taken]
         taken.update(own)
         by_slot[slot_id] = own
     return list(host), by_slot
+
+
+def _modules_outside(seeds: set[nn.Module], model: nn.Module) -> Iterator[nn.Module]:
+    """The model and the modules in it, each once, but for seed modules and what is reached only through them."""
+    waiting, seen = [model], set(seeds)
+    while waiting:
+        module = waiting.pop()
+        if module not in seen:
+            seen.add(module)
+            waiting.extend(module.children())
+            yield module
 
 
 def count(parameters: Iterable[nn.Parameter]) -> int:
