@@ -66,10 +66,14 @@ def aggregate(
         raise StatisticsError(f"the metric {metric!r} is not numeric", do="Name a column of numbers.")
     if pair_by is not None:
         _check_column(episodes, pair_by, "pair_by column")
-    arms: dict[Arm, pd.DataFrame] = {"treatment": _arm(episodes, treatment), "control": _arm(episodes, control)}
+    key = pair_by or "base_seed"
+    columns = list(dict.fromkeys(("run_id", "state", "reason", metric, key)))
+    arms: dict[Arm, pd.DataFrame] = {
+        "treatment": _arm(episodes, treatment)[columns],
+        "control": _arm(episodes, control)[columns],
+    }
     _check_disjoint(arms)
 
-    key = pair_by or "base_seed"
     runs = [_run(rows, arm, metric, key) for arm, frame in arms.items() for _, rows in frame.groupby("run_id", sort=True)]
     usable = [run for run in runs if not run.reason]
     pairs, unmatched = _pair(usable, pair_by) if pair_by else ((), ())
@@ -101,7 +105,12 @@ def aggregate(
 
 def in_words(arm: Filter) -> str:
     """A filter as text: "controller = heuristic, lr = 0.1"."""
-    return ", ".join(f"{name} = {'null' if value is None else value}" for name, value in arm.items())
+    return ", ".join(f"{name} = {value_in_words(value)}" for name, value in arm.items())
+
+
+def value_in_words(value: object) -> str:
+    """A filter's value as text, as YAML would have it where there is none."""
+    return "null" if value is None else str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +163,7 @@ def _check_disjoint(arms: Mapping[Arm, pd.DataFrame]) -> None:
 def _run(rows: pd.DataFrame, arm: Arm, metric: str, key: str) -> _Run:
     states = [str(state) for state in rows["state"]]
     state = next((s for s in states if s != "finished"), "finished")
-    keys = tuple(sorted({_text(k) for k in rows[key].dropna()}, key=_natural)) if key in rows else ()
+    keys = tuple(sorted({_text(k) for k in rows[key].dropna()}, key=_natural))
     values = [float(v) for v in rows[metric].to_numpy(dtype=float, na_value=math.nan)]
     finite = all(math.isfinite(v) for v in values)
     return _Run(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from karn_wandb.experiment.aggregate import Filter, in_words
+from karn_wandb.experiment.aggregate import Filter, in_words, value_in_words
 from karn_wandb.experiment.claims import Claims
 from karn_wandb.experiment.filters import select
 
@@ -46,7 +46,7 @@ def arms_of(episodes: pd.DataFrame, claims: Claims | None) -> Arms:
     one_column = {tuple(arm) for arm in filters} == {tuple(filters[0])} and len(filters[0]) == 1
     arms = Arms()
     for arm in filters:
-        arms.labels[key(arm)] = str(next(iter(arm.values())) if one_column else in_words(arm))
+        arms.labels[key(arm)] = value_in_words(next(iter(arm.values()))) if one_column else in_words(arm)
         for run in episodes.loc[select(episodes, arm), "run_id"].unique():
             arms.of_run.setdefault(str(run), arms.label(arm))
     return arms

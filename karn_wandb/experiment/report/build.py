@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from karn_wandb.errors import SourceError
+from karn_wandb.experiment.aggregate import in_words
 from karn_wandb.experiment.claims import Claims, read_claims
 from karn_wandb.experiment.decide import Decision, decide, default_claims
 from karn_wandb.experiment.experiment import Experiment
@@ -45,7 +46,8 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
     judged = tuple(_claim(episodes, decision, arms, len(decisions), declared=family.declared) for decision in decisions if family)
     paragraphs = methods(runs, decisions, family, slots)
     content = Content(
-        title=(title or "Experiment report"),
+        title=title or "Experiment report",
+        filters=in_words(experiment.filters or {}),
         declared=_declared(family),
         claims=judged,
         arms=arms.order(),
@@ -114,5 +116,5 @@ def _threats(
 def _hash(content: Content) -> str:
     """Of everything that came from the runs and the claims; wording and versions are not input."""
     hashes = [claim.aggregation.input_hash for claim in content.claims]
-    read = [content.declared, hashes, content.runs, content.curves, content.attribution]
+    read = [content.filters, content.declared, hashes, content.runs, content.curves, content.attribution]
     return hashlib.sha256(json.dumps(plain(read), sort_keys=True, separators=(",", ":")).encode()).hexdigest()

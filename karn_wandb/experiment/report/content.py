@@ -136,13 +136,15 @@ class Curve:
     """A learning curve.
 
     Attributes:
-        label: The run, with its environment and episode when it holds several.
+        run_id: The run.
+        label: The same, with its environment and episode when it holds several.
         arm: Label of its arm.
         finished: Whether the run finished.
         epochs: Epochs with a value.
         values: The metric at those.
     """
 
+    run_id: str
     label: str
     arm: str
     finished: bool
@@ -253,6 +255,7 @@ class Content:
 
     Attributes:
         title: Its title.
+        filters: What the runs were chosen by when they were read; "" for all.
         declared: What was declared; None without a claims file.
         claims: The comparisons, in the order of the file.
         arms: Labels of the arms, in the order of their colours.
@@ -269,6 +272,7 @@ class Content:
     """
 
     title: str
+    filters: str
     declared: Declared | None
     claims: tuple[ClaimContent, ...]
     arms: tuple[str, ...]

@@ -36,7 +36,7 @@ def curves(epochs: pd.DataFrame, states: Mapping[str, str], arms: Arms) -> Curve
     for (run, env, episode), part in rows.groupby(["run_id", "env_id", "episode_idx"], sort=True):
         label = f"{run} {env}/{episode}" if run in several else str(run)
         arm, finished = arms.of_run.get(str(run), ""), states.get(str(run)) == "finished"
-        found.append(Curve(label, arm, finished, *_points(part["epoch"], part[metric])))
+        found.append(Curve(str(run), label, arm, finished, *_points(part["epoch"], part[metric])))
     return Curves(metric, tuple(sorted(found, key=lambda curve: order.get(curve.arm, len(order)))))
 
 

@@ -107,7 +107,8 @@ def _runs(content: Content) -> tuple[Block, ...]:
         for run in content.runs
     )
     numeric = frozenset({"seed", "epochs", "final accuracy", "final loss", "parameters"})
-    read = f"{count(len(rows), 'run')}, read from {', '.join(sources)}."
+    chosen = f", only those with {content.filters}" if content.filters else ""
+    read = f"{count(len(rows), 'run')}, read from {', '.join(sources)}{chosen}."
     return (Text(read), Table(columns if one else (*columns, "source"), rows, numeric))
 
 
@@ -123,12 +124,11 @@ def _comparison(claim: ClaimContent, arms: tuple[str, ...]) -> tuple[Block, ...]
     found = claim.aggregation.comparison
     if found is None:
         return (Text(claim.sentences[0]),)
-    drawn = [figures.every_run(claim, arms), figures.difference(claim, found)]
-    return (Figures(tuple(drawn)), _numbers(claim, found))
+    return (Figures((figures.every_run(claim, arms), figures.difference(claim, found))), _numbers(claim, found))
 
 
 def _numbers(claim: ClaimContent, found: Comparison) -> Table:
-    two_sided = [
+    rows = [
         ("mean of " + claim.treatment, number(found.mean_treatment)),
         ("mean of " + claim.control, number(found.mean_control)),
         ("mean difference", number(found.mean_delta, signed=True)),
@@ -146,8 +146,8 @@ def _numbers(claim: ClaimContent, found: Comparison) -> Table:
         ("probability of improvement", number(found.probability_of_improvement)),
         ("interquartile means", f"{number(found.iqm_treatment)} against {number(found.iqm_control)}"),
     ]
-    shown = tuple(row for row in two_sided if row[1].strip("– ()"))
-    return Table(("number", "value"), shown, frozenset({"value"}))
+    known = tuple(row for row in rows if row[1].strip("– ()"))
+    return Table(("number", "value"), known, frozenset({"value"}))
 
 
 def _range(ends: tuple[float, float] | None) -> str:
@@ -157,7 +157,10 @@ def _range(ends: tuple[float, float] | None) -> str:
 def _curves(content: Content) -> tuple[Block, ...]:
     if not content.curves.curves:
         return (Text("No run logged an epoch with a loss or an accuracy."),)
-    return (Figures((figures.learning_curves(content.curves, content.arms),)),)
+    drawn = Figures((figures.learning_curves(content.curves, content.arms),))
+    seen = {curve.run_id for curve in content.curves.curves}
+    without = [run.run_id for run in content.runs if run.run_id not in seen]
+    return (drawn, Text(f"No {content.curves.metric} was logged by {', '.join(without)}.")) if without else (drawn,)
 
 
 def _attribution(content: Content) -> tuple[Block, ...]:

@@ -15,7 +15,6 @@ from karn_wandb.records import Comparison
 _BINS = 30
 """Values nearer than this part of their range are drawn beside each other."""
 
-
 NO_ARM = "in no arm"
 """Label of runs that are in none."""
 
@@ -185,9 +184,8 @@ def spread(values: Sequence[float]) -> list[int]:
 
 def _paired_points(claim: ClaimContent) -> Iterator[_Point]:
     for pair in claim.aggregation.pairs:
-        key = pair.key
-        yield _Point(claim.control, key, pair.control_run, pair.control)
-        yield _Point(claim.treatment, key, pair.treatment_run, pair.treatment)
+        yield _Point(claim.control, pair.key, pair.control_run, pair.control)
+        yield _Point(claim.treatment, pair.key, pair.treatment_run, pair.treatment)
 
 
 def _points(claim: ClaimContent) -> Iterator[_Point]:

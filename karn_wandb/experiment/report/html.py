@@ -85,7 +85,8 @@ def _table(table: Table) -> str:
     body = "\n".join(f"<tr>{cells('td', row)}</tr>" for row in table.rows)
     head = f"<tr>{cells('th', table.columns)}</tr>"
     wide = ' class="wide"' if len(table.columns) > _MOST_COLUMNS else ""
-    return f'<div class="scroll" tabindex="0">\n<table{wide}>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>'
+    content = f"<table{wide}>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    return f'<div class="scroll" role="region" aria-label="Table" tabindex="0">\n{content}\n</div>'
 
 
 def _figure(figure: Figure, name: str) -> str:

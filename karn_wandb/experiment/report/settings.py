@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import compress
+
 import pandas as pd
+from pandas.api.types import is_scalar
 
 from karn_wandb.experiment.claims import Claim
 from karn_wandb.experiment.filters import column_of, select
@@ -18,12 +21,12 @@ def differing_settings(episodes: pd.DataFrame, claim: Claim) -> list[str]:
 
     A column that is different in every run of an arm names the run (an id, a time, a seed) and is no setting.
     """
-    treatment = episodes[select(episodes, claim.treatment)]
-    control = episodes[select(episodes, claim.control)]
+    arms = [select(episodes, arm).tolist() for arm in (claim.treatment, claim.control)]
     factor = {column_of(episodes, name) for arm in (claim.treatment, claim.control) for name in arm}
     found = []
     for column in sorted(c for c in episodes.columns if _is_setting(c) and c not in factor):
-        values = [_texts(treatment[column]), _texts(control[column])]
+        texts = ["missing" if is_scalar(value) and pd.isna(value) else str(value) for value in episodes[column].tolist()]
+        values = [list(compress(texts, arm)) for arm in arms]
         if set(values[0]) != set(values[1]) and not all(map(_names_each, values)):
             found.append(f"{column} ({_listed(values[0])} against {_listed(values[1])})")
     return found
@@ -31,10 +34,6 @@ def differing_settings(episodes: pd.DataFrame, claim: Claim) -> list[str]:
 
 def _is_setting(column: str) -> bool:
     return column == "git_commit" or column.startswith(_PREFIXES)
-
-
-def _texts(values: pd.Series) -> list[str]:
-    return ["missing" if gone else str(value) for value, gone in zip(values, values.isna(), strict=True)]
 
 
 def _names_each(values: list[str]) -> bool:

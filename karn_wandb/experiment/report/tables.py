@@ -14,16 +14,22 @@ from karn_wandb.experiment.filters import select
 from karn_wandb.experiment.report.arms import Arms
 from karn_wandb.experiment.report.content import ArmFlow, ArmParameters, RunContent
 
+_SHOWN = [
+    *("run_id", "name", "source", "state", "reason", "base_seed", "epochs"),
+    *("final_accuracy", "final_loss", "host_params", "total_params"),
+]
+"""Columns that a run's row comes from; there may be thousands of others."""
+
 
 def states(episodes: pd.DataFrame) -> dict[str, str]:
     """State by run id: "finished" when all its episodes are, else that of the first that is not."""
-    return {str(run_id): _state(rows) for run_id, rows in episodes.groupby("run_id", sort=True)}
+    return {str(run_id): _state(rows) for run_id, rows in episodes[["run_id", "state"]].groupby("run_id", sort=True)}
 
 
 def runs(episodes: pd.DataFrame, arms: Arms, decisions: Sequence[Decision]) -> tuple[RunContent, ...]:
     """Every run, by arm and then by id."""
     order = {label: place for place, label in enumerate(arms.order())}
-    found = [_run(str(run_id), rows, arms, decisions) for run_id, rows in episodes.groupby("run_id", sort=True)]
+    found = [_run(str(run_id), rows, arms, decisions) for run_id, rows in episodes[_SHOWN].groupby("run_id", sort=True)]
     return tuple(sorted(found, key=lambda run: order.get(run.arm, len(order))))
 
 
@@ -42,7 +48,7 @@ def parameters(found: Sequence[RunContent], order: Sequence[str]) -> tuple[ArmPa
 
 
 def _run(run_id: str, rows: pd.DataFrame, arms: Arms, decisions: Sequence[Decision]) -> RunContent:
-    seeds = set(_column(rows, "base_seed").dropna())
+    seeds = set(rows["base_seed"].dropna())
     reasons = _reasons(run_id, decisions)
     return RunContent(
         run_id=run_id,
@@ -53,7 +59,7 @@ def _run(run_id: str, rows: pd.DataFrame, arms: Arms, decisions: Sequence[Decisi
         reason=_text(rows, "reason"),
         episodes=len(rows),
         base_seed=int(seeds.pop()) if len(seeds) == 1 else None,
-        epochs=None if (most := _number(_column(rows, "epochs").max())) is None else int(most),
+        epochs=None if (most := _number(rows["epochs"].max())) is None else int(most),
         final_accuracy=_mean(rows, "final_accuracy"),
         final_loss=_mean(rows, "final_loss"),
         host_params=_mean(rows, "host_params"),
@@ -108,19 +114,15 @@ def _arm_parameters(arm: str, members: Sequence[RunContent]) -> ArmParameters | 
     )
 
 
-def _column(rows: pd.DataFrame, name: str) -> pd.Series:
-    return rows[name] if name in rows.columns else pd.Series(index=rows.index, dtype=float)
-
-
 def _number(value: float) -> float | None:
     return float(value) if pd.notna(value) and math.isfinite(value) else None
 
 
 def _mean(rows: pd.DataFrame, name: str) -> float | None:
     """Mean over the run's episodes; None when one of them lacks the value."""
-    return _number(float(_column(rows, name).to_numpy(dtype=float, na_value=math.nan).mean()))
+    return _number(float(rows[name].to_numpy(dtype=float, na_value=math.nan).mean()))
 
 
 def _text(rows: pd.DataFrame, name: str) -> str:
-    texts = [value for value in _column(rows, name) if isinstance(value, str)]
+    texts = [value for value in rows[name] if isinstance(value, str)]
     return texts[0] if texts else ""

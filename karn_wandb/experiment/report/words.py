@@ -81,7 +81,11 @@ def verdict_sentences(
     if comparison.ci_low is None:
         said += [sentence(warning) for warning in comparison.warnings[:1]]
     else:
-        said += [_evidence(decision, family), _shown(decision, comparison, unit), *_needed(comparison)]
+        said += [
+            _evidence(decision, family, "claims" if declared else "comparisons"),
+            _shown(decision, comparison, unit),
+            *_needed(comparison),
+        ]
     if not declared:
         said.append("No claims file declared this comparison beforehand: it is exploratory.")
     return tuple(said)
@@ -104,7 +108,7 @@ def _design(decision: Decision, comparison: Comparison) -> str:
 def _effect(decision: Decision, comparison: Comparison, treatment: str, control: str, unit: str) -> str:
     delta = comparison.mean_delta or 0.0
     size = f"{number(abs(delta))}{' ' + unit if unit else ''}"
-    where = "above" if delta > 0 else "below"
+    where = "level with" if delta == 0 else f"{size} above" if delta > 0 else f"{size} below"
     good = "" if comparison.higher_is_better or delta == 0 else ", which is worse" if delta > 0 else ", which is better"
     spread = (
         ""
@@ -112,13 +116,13 @@ def _effect(decision: Decision, comparison: Comparison, treatment: str, control:
         else f" ({percent(comparison.confidence)} interval {interval(comparison.ci_low, comparison.ci_high)}; "
         f"{comparison.ci_method}; {_design(decision, comparison)})"
     )
-    return f"In {decision.claim.metric}, {treatment} is {size} {where} {control}{spread}{good}."
+    return f"In {decision.claim.metric}, {treatment} is {where} {control}{spread}{good}."
 
 
-def _evidence(decision: Decision, family: int) -> str:
+def _evidence(decision: Decision, family: int, noun: str) -> str:
     tests = {"superiority": "superiority", "non_inferiority": "non-inferiority", "equivalence": "equivalence"}
     one = f"One-sided p for {tests[decision.claim.test]} {p_text(decision.p)}"
-    corrected = f", {p_text(decision.p_adjusted).removeprefix('= ')} corrected over {family} claims" if family > 1 else ""
+    corrected = f", {p_text(decision.p_adjusted).removeprefix('= ')} corrected over {family} {noun}" if family > 1 else ""
     return f"{one}{corrected}; {decision.claim.level:.4g} or less was needed."
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.resources import files
 
@@ -354,6 +355,24 @@ def test_the_methods_say_only_what_was_done(full):
     assert not any("Shapley" in text for text in (*one.methods, *one.citations))
     assert any("Welch 1947" in text for text in full.content.methods)
     assert not any("Welch" in text for text in one.methods)
+
+
+def test_runs_without_a_curve_are_named():
+    found = build_report(experiment([Made("a"), Made("silent", finals=(None,), loss=1.0)]))
+    assert "No val_accuracy was logged by silent." in found.to_markdown().replace("\\", "")
+
+
+def test_filters_that_chose_the_runs_are_said():
+    chosen = replace(experiment(demo()), filters={"controller": "none"})
+    found = build_report(chosen)
+    assert found.content.filters == "controller = none"
+    assert "5 runs, read from ./runs, only those with controller = none." in found.to_markdown()
+
+
+def test_an_arm_of_runs_that_lack_the_name_is_called_null(claims):
+    claims.write_text("claims: [{name: a, treatment: {lr: 0.1}, control: {lr: null}, pair_by: null}]")
+    found = build_report(experiment([Made("a", config={"lr": 0.1}), Made("b")]), claims)
+    assert found.content.arms == ("null", "0.1")
 
 
 def test_versions_are_those_of_the_report_and_of_the_runs(full):

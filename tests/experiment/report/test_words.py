@@ -131,6 +131,11 @@ def test_a_win_that_does_not_survive_correction_is_said_not_to():
     assert "corrected over 4 claims" in corrected[1]
 
 
+def test_equal_means_are_neither_above_nor_below():
+    found = said(pairs((61.0, 62.0, 63.0), (62.0, 61.0, 63.0)))
+    assert found[0].startswith("In final_accuracy, heuristic is level with none (95 % interval ")
+
+
 def test_too_few_runs_are_said_to_be_too_few():
     found = said(pairs((64.0, 65.0), (61.0, 61.5)))
     assert found[0] == "In final_accuracy, heuristic is 3.25 percentage points above none."
