@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
+from karn_wandb.analysis.lifecycle import occupied
 from karn_wandb.records import ClaimReading, CounterfactualMatrix, EpochSnapshot, StageTransition, TelemetryEvent
 
 
@@ -58,5 +59,6 @@ def _epoch(snapshot: EpochSnapshot) -> str:
         ("params", host.total_params, ","),
     )
     parts = [f"{name} {value:{form}}" for name, value, form in measured if value is not None]
-    slots = [f"{slot.slot_id} {slot.stage.name.lower()} {slot.alpha:.2f}" for slot in snapshot.slots.values() if slot.seed_id]
+    present = [snapshot.slots[slot_id] for slot_id in occupied(snapshot.slots)]
+    slots = [f"{slot.slot_id} {slot.stage.name.lower()} {slot.alpha:.2f}" for slot in present]
     return "  ".join([f"epoch {snapshot.epoch}", *parts, *slots])
