@@ -44,7 +44,7 @@ def norm(channels: int) -> nn.Module:
 def attention(channels: int) -> nn.Module:
     """Scales each channel by all channels' means (Hu et al., "Squeeze-and-Excitation Networks", 2018)."""
     hidden = max(4, channels // 4)
-    squeeze = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, hidden), nn.ReLU())
+    squeeze = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, hidden), nn.SiLU())
     return Gate(*squeeze, zeroed(nn.Linear(hidden, channels)), nn.Tanh())
 
 

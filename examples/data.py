@@ -87,9 +87,9 @@ def shuffled(part: Part, size: int, generator: Generator) -> Iterator[Batch]:
 
 def mirrored(images: Tensor, generator: Generator) -> Tensor:
     """Each square image in one of its eight orientations, at random."""
-    for turned in (images.flip(3), images.flip(2), images.transpose(2, 3)):
+    for turn in (lambda x: x.flip(3), lambda x: x.flip(2), lambda x: x.transpose(2, 3)):
         here = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
-        images = torch.where(here, turned, images)
+        images = torch.where(here, turn(images), images)
     return images
 
 
