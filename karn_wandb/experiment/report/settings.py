@@ -33,7 +33,7 @@ def differing_settings(episodes: pd.DataFrame, claim: Claim) -> list[str]:
 
 
 def _is_setting(column: str) -> bool:
-    return column == "git_commit" or column.startswith(_PREFIXES)
+    return column == "git_commit" or (column.startswith(_PREFIXES) and column != "episode.git_commit")
 
 
 def _names_each(values: list[str]) -> bool:

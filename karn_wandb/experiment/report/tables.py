@@ -27,10 +27,12 @@ def states(episodes: pd.DataFrame) -> dict[str, str]:
 
 
 def runs(episodes: pd.DataFrame, arms: Arms, decisions: Sequence[Decision]) -> tuple[RunContent, ...]:
-    """Every run, by arm and then by id."""
+    """Every run, by arm, then by random seed, then by id."""
     order = {label: place for place, label in enumerate(arms.order())}
     found = [_run(str(run_id), rows, arms, decisions) for run_id, rows in episodes[_SHOWN].groupby("run_id", sort=True)]
-    return tuple(sorted(found, key=lambda run: order.get(run.arm, len(order))))
+    return tuple(
+        sorted(found, key=lambda run: (order.get(run.arm, len(order)), math.inf if run.base_seed is None else run.base_seed))
+    )
 
 
 def flow(episodes: pd.DataFrame, decision: Decision, arms: Arms) -> tuple[ArmFlow, ArmFlow]:

@@ -362,6 +362,17 @@ def test_runs_without_a_curve_are_named():
     assert "No val_accuracy was logged by silent." in found.to_markdown().replace("\\", "")
 
 
+def test_runs_are_listed_by_arm_and_seed():
+    made = [
+        Made("z", "heuristic", 2),
+        Made("a", "heuristic", 10),
+        Made("m", "none", 3),
+        Made("b", None, 1),
+        Made("n", "none", None),
+    ]
+    assert [run.run_id for run in build_report(experiment(made)).content.runs] == ["m", "n", "z", "a", "b"]
+
+
 def test_filters_that_chose_the_runs_are_said():
     chosen = replace(experiment(demo()), filters={"controller": "none"})
     found = build_report(chosen)

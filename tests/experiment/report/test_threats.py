@@ -115,6 +115,14 @@ def test_runs_of_different_or_unsaved_code_are_pointed_out(threats):
     assert ("Code", "1 commit had uncommitted changes, so the code of these runs cannot be restored from it.") in found
 
 
+def test_an_arm_of_other_code_is_a_setting_that_differs_and_is_said_once(threats):
+    made = [Made(f"{arm}-{s}", arm, s, (60.0 + s,), git_commit=arm) for arm in ("heuristic", "none") for s in (0, 1)]
+    assert [text for topic, text in threats(made) if topic == "Settings"] == [
+        "Besides the factor itself the arms differ in git_commit (heuristic against none). "
+        "Each of these could explain the difference."
+    ]
+
+
 def test_runs_of_different_length_are_pointed_out(threats):
     made = [*pairs(TREATMENT, CONTROL), Made("grown-5", "heuristic", 5, (64.0,), epochs=2), Made("host-5", "none", 5, epochs=3)]
     assert ("Length", "Analysed runs are of different length, from 2 to 4 epochs.") in threats(made)
