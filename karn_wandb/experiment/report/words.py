@@ -20,7 +20,7 @@ def number(value: float | None, *, signed: bool = False) -> str:
     if not math.isfinite(value):
         return str(value)
     size = abs(value)
-    text = f"{size:,.0f}" if size >= 1e4 else f"{size:.2f}" if size >= 0.095 or size == 0 else f"{size:.2g}"
+    text = f"{size:,.0f}" if size >= 1e4 else f"{size:.2f}" if size >= 0.095 or size == 0 else f"{size:#.2g}"
     return ("−" if value < 0 else "+" if signed and value > 0 else "") + text
 
 

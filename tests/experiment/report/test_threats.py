@@ -118,8 +118,10 @@ def test_runs_of_different_or_unsaved_code_are_pointed_out(threats):
 def test_an_arm_of_other_code_is_a_setting_that_differs_and_is_said_once(threats):
     made = [Made(f"{arm}-{s}", arm, s, (60.0 + s,), git_commit=arm) for arm in ("heuristic", "none") for s in (0, 1)]
     assert [text for topic, text in threats(made) if topic == "Settings"] == [
-        "Besides the factor itself the arms differ in git_commit (heuristic against none). "
-        "Each of these could explain the difference."
+        (
+            "Besides the factor itself the arms differ in git_commit (heuristic against none). "
+            "Each of these could explain the difference."
+        )
     ]
 
 
