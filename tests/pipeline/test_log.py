@@ -185,6 +185,8 @@ class TestReading:
 def append_quickly(record_log, count):
     for sequence in range(record_log.next_sequence, record_log.next_sequence + count):
         record_log.append(SimpleNamespace(sequence=sequence))  # all that is looked at, apart from the codec
+        if sequence % 2:
+            record_log.flush()
 
 
 class TestDamage:
