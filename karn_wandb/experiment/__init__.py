@@ -1,6 +1,6 @@
 """Across runs: sources, tidy frames, claims, report."""
 
-from karn_wandb.experiment.aggregate import aggregate
+from karn_wandb.experiment.aggregation import aggregate
 from karn_wandb.experiment.baseline import paired_baseline
 from karn_wandb.experiment.experiment import Experiment, load_experiment
 from karn_wandb.experiment.report import Report, build_report

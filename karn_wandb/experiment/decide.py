@@ -8,7 +8,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from karn_wandb.errors import ClaimsError, SourceError, StatisticsError
-from karn_wandb.experiment.aggregate import aggregate
+from karn_wandb.experiment.aggregation import aggregate
 from karn_wandb.experiment.claims import Claim, Claims
 from karn_wandb.experiment.experiment import Experiment
 from karn_wandb.records import ExperimentAggregation

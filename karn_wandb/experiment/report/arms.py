@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from karn_wandb.experiment.aggregate import Filter, in_words, value_in_words
+from karn_wandb.experiment.aggregation import Filter, in_words, value_in_words
 from karn_wandb.experiment.claims import Claims
 from karn_wandb.experiment.filters import select
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from karn_wandb.errors import SourceError
-from karn_wandb.experiment.aggregate import in_words
+from karn_wandb.experiment.aggregation import in_words
 from karn_wandb.experiment.claims import Claims, read_claims
 from karn_wandb.experiment.decide import Decision, decide, default_claims
 from karn_wandb.experiment.experiment import Experiment

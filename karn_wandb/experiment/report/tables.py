@@ -8,7 +8,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 
 import pandas as pd
 
-from karn_wandb.experiment.aggregate import Arm, Filter
+from karn_wandb.experiment.aggregation import Arm, Filter
 from karn_wandb.experiment.decide import Decision
 from karn_wandb.experiment.filters import select
 from karn_wandb.experiment.report.arms import Arms

@@ -10,7 +10,7 @@ from report_runs import Made, experiment, pairs
 from scipy import stats
 
 from karn_wandb.errors import SourceError, StatisticsError
-from karn_wandb.experiment.aggregate import aggregate
+from karn_wandb.experiment.aggregation import aggregate
 from karn_wandb.records import ExcludedRun, Pair
 
 GROWN, HOST = {"controller": "heuristic"}, {"controller": "none"}
