@@ -230,14 +230,24 @@ class KarnCollector:
         self.log.flush()
         for follower in self.followers:
             follower.finish()
-        deadline = time.monotonic() + self.config.finish_timeout
-        delivered = [follower.close(max(0.0, deadline - time.monotonic())) for follower in self.followers]
+        delivered = self._delivered()
         self.log.close()
         if self.log.last_error is not None:
             lost = f"{self.dropped_records} records could not be kept."
             self._trouble("the last write to the record log", self.log.last_error, lost)
         self._report_sinks()
-        return all(delivered)
+        return delivered
+
+    def _delivered(self) -> bool:
+        """Wait for the sinks together for as long as any of them gets on; whether all took everything."""
+        reached = -1
+        closed = False
+        while not closed and reached < sum(follower.cursor for follower in self.followers):
+            reached = sum(follower.cursor for follower in self.followers)
+            deadline = time.monotonic() + self.config.finish_timeout
+            each = [follower.close(max(0.0, deadline - time.monotonic())) for follower in self.followers]
+            closed = all(each)
+        return closed
 
 
 def _reading(event: TelemetryEvent, event_type: TelemetryEventType, reading: Record) -> TelemetryEvent:

@@ -29,7 +29,7 @@ class KarnConfig(Record):
         seed_health_compact: No layer metrics at all.
         max_epochs_in_memory: Epoch snapshots kept in memory; log and W&B keep all.
         counterfactual_every: Epochs between evaluations of the coalitions, at least 1.
-        finish_timeout: Seconds that `finish` waits for sinks that lag behind.
+        finish_timeout: Seconds that `finish` waits for a sink that does not get on; one that does is waited for.
     """
 
     mode: Literal["standard", "research", "adaptive"] = "standard"
