@@ -334,8 +334,8 @@ class TestSinks:
             sink.gate.set()
 
     def test_a_sink_that_is_slow_but_gets_on_is_waited_for(self, tmp_path):
-        slow = Recorder(fails=lambda _: time.sleep(0.05))
-        collector = KarnCollector(KarnConfig(finish_timeout=0.15), RecordLog(tmp_path / "log"), [slow])
+        slow = Recorder(fails=lambda _: time.sleep(0.06))
+        collector = KarnCollector(KarnConfig(finish_timeout=0.4), RecordLog(tmp_path / "log"), [slow])
         for number in range(1, 5):
             emit_epoch(collector, number)
         assert collector.close()
