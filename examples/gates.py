@@ -23,7 +23,7 @@ class Thresholds:
         held_epochs: Epochs in a row that the contribution must hold.
     """
 
-    parameter_budget: int = 20_000
+    parameter_budget: int = 30_000
     training_epochs: int = 3
     potential: float = -5.0
     host_loss: float = 3.0

@@ -36,10 +36,12 @@ class Recipe:
     """How the host is trained; the same for every arm."""
 
     epochs: int = 30
-    width: int = 4
+    width: int = 8
     batch_size: int = 64
-    lr: float = 3e-3
+    lr: float = 1.5e-3
     weight_decay: float = 1e-2
+    label_smoothing: float = 0.1
+    warmup_epochs: int = 2
     max_grad_norm: float = 1.0
     blend_epochs: int = 5
     matrix_every: int = 5
@@ -107,7 +109,7 @@ class Optimizers:
 
     def __init__(self, model: ConvHost, recipe: Recipe, steps: int) -> None:
         self.model, self.recipe = model, recipe
-        self.warmup, self.total = steps, steps * recipe.epochs
+        self.warmup, self.total = steps * recipe.warmup_epochs, steps * recipe.epochs
         self.done = 0
         self.host = self._adam(list(model.host_parameters()))
         self.seeds: dict[str, torch.optim.Optimizer] = {}
@@ -124,7 +126,7 @@ class Optimizers:
         """One batch; gives its loss and the fraction that was correct, as tensors."""
         optimizers = [self.host, *self._of_seeds()]
         logits = self.model(images)
-        loss = cross_entropy(logits, labels)
+        loss = self._loss(logits, labels)
         self.model.zero_grad()
         loss.backward()
         self._isolated_gradients(images, labels)
@@ -136,18 +138,21 @@ class Optimizers:
         self.done += 1
         return loss, (logits.argmax(1) == labels).float().mean()
 
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+
     def _isolated_gradients(self, images: Tensor, labels: Tensor) -> None:
         """Gradients of seed modules in TRAINING: of the loss with them switched on, for their own parameters alone."""
         for slot in self.model.slots():
             if slot.stage is SeedStage.TRAINING and slot.seed is not None:
                 parameters = list(slot.seed.parameters())
                 with slot.force_alpha(1.0):
-                    loss = cross_entropy(self.model(images), labels)
+                    loss = self._loss(self.model(images), labels)
                 for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
                     parameter.grad = gradient
 
     def schedule(self) -> float:
-        """Fraction of the learning rate: linear warm-up over an epoch, then half a cosine down to zero."""
+        """Fraction of the learning rate: linear warm-up, then half a cosine down to zero."""
         return min(1.0, (self.done + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * self.done / self.total))
 
 
