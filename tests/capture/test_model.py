@@ -134,6 +134,7 @@ class TestParameters:
         assert counts == {"host_params": 6, "total_seed_params": 0, "total_params": 6, "fossilized_params": 0}
         assert attached.gradient_norms() == (None, {})
 
+    @settings(max_examples=50)
     @given(st.permutations(range(4)), st.sets(st.integers(0, 3)), st.sets(st.integers(0, 3)))
     def test_each_parameter_is_counted_once_whoever_shares_it(self, order, early, late):
         """Shared ones belong to the host, those that seed modules share to the first."""

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from hypothesis import given
+from hypothesis import given, settings
 from strategies import records
 
 from karn_wandb.records import SCHEMA_VERSION, CounterfactualConfig, EpisodeContext, KarnConfig
@@ -33,6 +33,7 @@ def test_the_instrument_s_config_names_its_settings_version_and_claims():
     assert "karn_claims" not in config_of(KarnConfig())
 
 
+@settings(max_examples=20)
 @given(records(KarnConfig))
 def test_settings_come_back_from_config(config):
     assert KarnConfig.from_plain(config_of(config)["karn"]) == config
