@@ -203,11 +203,13 @@ class Run(EpisodeLog):
             reason: Why it failed.
         """
         if self._finished is None:
-            self._finished = self._conclude_all("failed" if exit_code else "finished", reason)
             try:
-                self._close()
-            finally:
-                self.wandb.finish(exit_code=exit_code)
+                self._finished = self._conclude_all("failed" if exit_code else "finished", reason)
+            except KarnError as error:  # a bad value in the last batches is said, and the run ends all the same
+                self._finished = self._conclude_all("failed", reason or str(error))
+                self._end(exit_code=1)
+                raise
+            self._end(exit_code)
         return self._finished
 
     def __enter__(self) -> Self:
@@ -223,6 +225,12 @@ class Run(EpisodeLog):
             self._flush_batches()
             return outcomes[-1]
         return self.conclude(state=state, reason=reason)
+
+    def _end(self, exit_code: int | None) -> None:
+        try:
+            self._close()
+        finally:
+            self.wandb.finish(exit_code=exit_code)
 
     def _close(self) -> None:
         atexit.unregister(self._abandon)

@@ -262,6 +262,16 @@ class TestFailure:
         assert run.finish().reason == "ZeroDivisionError: division by zero"
         assert file_of(run).exit_code == 1
 
+    def test_a_bad_value_in_the_last_batches_is_said_and_everything_is_closed(self, start):
+        run = start()
+        run.log_epoch(val_accuracy=50.0)
+        run.log_batch(loss=1.0, accuracy=torch.tensor(math.nan))
+        with pytest.raises(RecordError, match=r"BatchMetrics\.accuracy .*epoch 2, batch 0"):
+            run.finish()
+        assert run.collector.closed
+        assert run.finish().state == "failed"
+        assert file_of(run).exit_code == 1
+
     def test_a_killed_process_keeps_every_epoch_it_logged(self, offline_folder, tmp_path):
         script = """
             import os, signal, karn_wandb
