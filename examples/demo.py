@@ -103,11 +103,15 @@ def conclude(options: argparse.Namespace, console: Console) -> None:
     console.print()
     for claim in report.content.claims:
         console.print(f"{claim.name} ({claim.badge}). {' '.join(claim.sentences)}", markup=False, highlight=False)
-    console.print(f"\nReport: {path}\n\nNext:", highlight=False)
-    console.print(f"  wandb leet {options.out}/wandb            every run's curves in the terminal", highlight=False)
-    console.print(f"  wandb sync {options.out}/wandb/offline-*  send the runs to W&B", highlight=False)
-    console.print(f"  karn-wandb show {options.out}             the runs; with a run's id its attribution", highlight=False)
-    console.print(f"  karn-wandb report {options.out} --claims {CLAIMS.name}", highlight=False)
+    out, claims = options.out, os.path.relpath(CLAIMS)
+    for line in (
+        f"\nReport: {path}\n\nNext:",
+        f"  wandb leet {out}/wandb              every run's curves in the terminal",
+        f"  wandb sync {out}/wandb/offline-*    send the runs to W&B",
+        f"  karn-wandb show {out}               the runs; with a run's id its attribution",
+        f"  karn-wandb report {out} --claims {claims}",
+    ):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def main() -> int:

@@ -14,13 +14,13 @@ NO_COMPARISON = (
 
 
 def number(value: float | None, *, signed: bool = False) -> str:
-    """Two decimals, or two significant digits below 0.1; thousands apart above 10,000."""
+    """Two decimals, or two significant digits below 0.1; none, and thousands apart, from 1,000 on."""
     if value is None:
         return "–"
     if not math.isfinite(value):
         return str(value)
     size = abs(value)
-    text = f"{size:,.0f}" if size >= 1e4 else f"{size:.2f}" if size >= 0.095 or size == 0 else f"{size:#.2g}"
+    text = f"{size:,.0f}" if size >= 1e3 else f"{size:.2f}" if size >= 0.095 or size == 0 else f"{size:#.2g}"
     return ("−" if value < 0 else "+" if signed and value > 0 else "") + text
 
 
