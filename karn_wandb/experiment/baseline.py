@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from karn_wandb.experiment.experiment import load_experiment
-
 from karn_wandb.errors import SourceError
+from karn_wandb.experiment.experiment import load_experiment
 from karn_wandb.records import EpochSnapshot, HostBaseline
 
 
