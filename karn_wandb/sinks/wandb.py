@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 import wandb
 
-from karn_wandb.records import (
-    CounterfactualMatrix,
-    DenseTrace,
-    EpisodeContext,
-    EpisodeOutcome,
-    HostBaseline,
-    Record,
-    TelemetryEvent,
-)
+from karn_wandb.records import Record, TelemetryEvent
 from karn_wandb.schema import CLOCKS, EPISODE, FAMILIES, REST, encode_row, scope
-from karn_wandb.schema.artifacts import COUNTERFACTUAL, DENSE_TRACE, MODEL, RECORDS, artifact_name
-from karn_wandb.schema.artifacts import EPISODE as EPISODE_ARTIFACT
-from karn_wandb.schema.tables import EVENT_COLUMNS, MAX_ROWS, TABLES, Cell, TableSpec, histograms, table_rows
+from karn_wandb.schema.tables import histograms
+from karn_wandb.sinks.views import Views
 
 if TYPE_CHECKING:
     from wandb import Run as WandbRun
@@ -113,62 +100,11 @@ class WandbSink:
 
     def close(self) -> None:
         """Log tables, summary and artifacts."""
-        self._log_tables()
-        self._summarise()
-        with tempfile.TemporaryDirectory(prefix="karn-") as folder:
-            self._log_artifacts(Path(folder))
-
-    def _log_tables(self) -> None:
-        rows: dict[str, list[list[Cell]]] = {spec.name: [] for spec in TABLES}
-        for event in self._events():
-            for spec in TABLES:
-                rows[spec.name].extend(table_rows(spec, event))
-        tables = {spec.name: _table(spec, rows[spec.name][-MAX_ROWS:]) for spec in TABLES if rows[spec.name]}
-        if tables:
-            self._gate.log(dict(tables))
-
-    def _summarise(self) -> None:
-        for event in self._events():
-            if isinstance(event.data, EpisodeOutcome) and not event.scoped:
-                self._run.summary.update({"outcome": event.data.to_plain()})
-
-    def _log_artifacts(self, folder: Path) -> None:
-        context = [e.to_plain() for e in self._events() if isinstance(e.data, EpisodeContext | HostBaseline)]
-        matrices = [e.to_plain() for e in self._events() if isinstance(e.data, CounterfactualMatrix)]
-        traces = [e.to_plain() for e in self._events() if isinstance(e.data, DenseTrace)]
-        for artifact_type, plain in ((EPISODE_ARTIFACT, context), (COUNTERFACTUAL, matrices), (DENSE_TRACE, traces)):
-            if plain:
-                path = folder / f"{artifact_type}.json"
-                path.write_bytes(msgspec.json.format(msgspec.json.encode(plain), indent=1))
-                self._log_artifact(artifact_type, path)
-        self._log_checkpoint()
-        if self._log_path is not None and self._log_path.exists():
-            packed = folder / f"{self._log_path.name}.gz"
-            with self._log_path.open("rb") as source, gzip.GzipFile(packed, "wb", mtime=0) as target:
-                shutil.copyfileobj(source, target)
-            self._log_artifact(RECORDS, packed)
-
-    def _log_checkpoint(self) -> None:
-        for event in self._events():
-            baseline = event.data
-            if isinstance(baseline, HostBaseline) and baseline.initial_checkpoint and baseline.initial_checkpoint.exists():
-                policy = baseline.checkpoint_retention_policy
-                self._log_artifact(MODEL, baseline.initial_checkpoint, {"checkpoint_retention_policy": policy})
-                if policy == "delete_after_run":
-                    baseline.initial_checkpoint.unlink()
-
-    def _log_artifact(self, artifact_type: str, path: Path, metadata: dict[str, Any] | None = None) -> None:
-        artifact = wandb.Artifact(artifact_name(artifact_type, self._run.id), type=artifact_type, metadata=metadata)
-        artifact.add_file(str(path), policy="mutable")
-        self._run.log_artifact(artifact)
+        Views(self._events()).log(self._run, self._gate.log, self._log_path)
 
 
 def _drawable(counts: tuple[float, ...], edges: tuple[float, ...]) -> bool:
     return 0 < len(counts) <= MAX_BINS and bool(np.isfinite([*counts, *edges]).all())
-
-
-def _table(spec: TableSpec, rows: list[list[Cell]]) -> wandb.Table:
-    return wandb.Table(columns=[*EVENT_COLUMNS, *spec.columns], data=[*rows])
 
 
 def _histogram(counts: tuple[float, ...], edges: tuple[float, ...]) -> wandb.Histogram:

@@ -1,0 +1,77 @@
+"""Tables, summary and artifacts: what people see in W&B, made from the events."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from finished import read_finished
+
+import karn_wandb
+from karn_wandb import CounterfactualEngine, HostBaseline
+from karn_wandb.experiment.tables import artifact_bytes, logged_table
+
+pytestmark = pytest.mark.offline
+
+
+@pytest.fixture(scope="module")
+def ended(offline_folder, tmp_path_factory):
+    """A run with a matrix, a checkpoint to be deleted and one to be kept: its file, its record log, the checkpoints."""
+    folder = tmp_path_factory.mktemp("views")
+    deleted, kept = folder / "initial.pt", folder / "other.pt"
+    deleted.write_bytes(b"weights")
+    kept.write_bytes(b"others")
+    with karn_wandb.init("views", dir=folder) as run:
+        policy = {"checkpoint_retention_policy": "delete_after_run"}
+        run.log_baseline(HostBaseline(2.3, 10.0, initial_checkpoint=deleted, **policy))
+        run.log_baseline(HostBaseline(2.3, 10.0, initial_checkpoint=kept))
+        run.log_counterfactual(CounterfactualEngine().evaluate(("a", "b"), lambda c: 50.0 + sum(c), epoch=1))
+        run.log_epoch(val_accuracy=50.0)
+    file = read_finished(run.records_path.parent / f"run-{run.id}.wandb")
+    return file, run.records_path, deleted, kept
+
+
+def bytes_of(file, artifact_type):
+    return [artifact_bytes(entry) for a in file.artifacts if a.type == artifact_type for entry in a.entries]
+
+
+def table(file, name):
+    row = next(r for r in file.rows if f"{name}._type" in r)
+    return logged_table(file, row, name)
+
+
+def test_the_matrix_is_a_table_of_coalitions(ended):
+    found = table(ended[0], "tables/counterfactual")
+    config, value = found.columns.index("config"), found.columns.index("val_accuracy")
+    assert [(row[config], row[value]) for row in found.data] == [("00", 50), ("01", 51), ("10", 51), ("11", 52)]
+
+
+def test_shapley_values_carry_the_validity_note(ended):
+    found = table(ended[0], "tables/shapley")
+    notes = {row[found.columns.index("validity")] for row in found.data}
+    assert len(notes) == 1
+    assert "Not measured: Causal contribution" in notes.pop()
+
+
+def test_the_record_log_is_an_artifact_byte_for_byte(ended):
+    (packed,) = bytes_of(ended[0], "karn-records")
+    assert gzip.decompress(packed) == Path(ended[1]).read_bytes()
+
+
+def test_the_episode_artifact_holds_context_and_baselines(ended):
+    (content,) = bytes_of(ended[0], "karn-episode")
+    assert [event["data"]["$"] for event in json.loads(content)] == ["EpisodeContext", "HostBaseline", "HostBaseline"]
+
+
+def test_checkpoints_are_kept_or_deleted_as_their_policy_says(ended):
+    file, _, deleted, kept = ended
+    assert sorted(bytes_of(file, "model")) == [b"others", b"weights"]
+    assert not deleted.exists()
+    assert kept.exists()
+
+
+def test_the_outcome_is_in_the_summary(ended):
+    outcome = ended[0].summary["outcome"]
+    assert (outcome["state"], outcome["final_accuracy"]) == ("finished", 50.0)
