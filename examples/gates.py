@@ -38,7 +38,7 @@ class Reading:
     Attributes:
         accuracy: Accuracy of the network as it is, percent.
         accuracy_without: Accuracy with the slot switched off, percent.
-        accuracy_full: Accuracy with the slot at alpha 1, percent.
+        accuracy_full: Accuracy with the slot at alpha 1, percent; measured while it is TRAINING.
         accuracy_before: Accuracy when the blending began, percent; None before it.
         gradient_norm: L2 norm of the seed module's gradients at the epoch's last batch.
         held: Epochs in a row with a removal cost above the threshold.

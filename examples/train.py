@@ -184,18 +184,22 @@ def matrix(model: ConvHost, data: Dataset, epoch: int) -> karn_wandb.Counterfact
 def grow(run: karn_wandb.Run, model: ConvHost, heuristic: Heuristic, steering: Part, epoch: int) -> None:
     """Measure the slots, let the heuristic act, and log what it did and why."""
     accuracy = evaluate(model, steering)[1]
-    readings = {slot.slot_id: read(model, slot, heuristic, steering, accuracy) for slot in model.slots() if slot.seed}
+    growing = [slot for slot in model.slots() if slot.seed is not None and slot.stage is not SeedStage.FOSSILIZED]
+    readings = {slot.slot_id: read(model, slot, heuristic, steering, accuracy) for slot in growing}
     observation = [accuracy, *(r.removal_cost for r in readings.values())]
     for step in heuristic.steps(epoch, accuracy, readings):
         log_step(run, step, observation)
 
 
 def read(model: ConvHost, slot: SeedSlot, heuristic: Heuristic, steering: Part, accuracy: float) -> Reading:
-    """What the gates of a slot ask for."""
-    with slot.force_alpha(0.0):
-        without = evaluate(model, steering)[1]
-    with slot.force_alpha(1.0):
-        full = evaluate(model, steering)[1]
+    """What the gates of a slot ask for; evaluated anew only where it can differ from the accuracy as it is."""
+    without = full = accuracy
+    if slot.alpha > 0:
+        with slot.force_alpha(0.0):
+            without = evaluate(model, steering)[1]
+    if slot.stage is SeedStage.TRAINING:
+        with slot.force_alpha(1.0):
+            full = evaluate(model, steering)[1]
     grads = [p.grad.norm() for p in slot.seed.parameters() if p.grad is not None] if slot.seed else []
     return Reading(
         accuracy=accuracy,
