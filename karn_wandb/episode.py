@@ -162,7 +162,7 @@ class EpisodeLog:
         return self._keep(TelemetryEventType.DENSE_TRACE_RECORDED, _record(DenseTrace, trace, values))
 
     def log_stage(
-        self, slot_id: str | StageTransition, from_stage: Any = None, to_stage: Any = None, /, **values: Any
+        self, slot_id: str | StageTransition, from_stage: Any = None, to_stage: Any = None, **values: Any
     ) -> StageTransition:
         """Log a seed module's change of stage, which must be a legal one.
 
@@ -175,11 +175,11 @@ class EpisodeLog:
         Raises:
             TransitionError: The change is not legal.
         """
-        change = slot_id
-        if not isinstance(change, StageTransition):
-            values.setdefault("epoch", self.current_epoch - 1)
-            names = {"slot_id": slot_id, "from_stage": from_stage, "to_stage": to_stage}
-            change = _record(StageTransition, None, names | values)
+        if isinstance(slot_id, StageTransition):
+            change = _record(StageTransition, slot_id, values)
+        else:
+            named = {"slot_id": slot_id, "from_stage": from_stage, "to_stage": to_stage, "epoch": self.current_epoch - 1}
+            change = _record(StageTransition, None, named | values)
         return self._keep(STAGE_EVENTS.get(change.to_stage, TelemetryEventType.SEED_STAGE_CHANGED), change)
 
     def log_gate(self, gate: GateEvaluationTrace | None = None, /, **values: Any) -> GateEvaluationTrace:

@@ -295,8 +295,15 @@ class TestStages:
     def test_each_change_is_the_event_it_is(self, episode, before, after, event_type):
         by_name = episode.log_stage("early", before, after, seed_id="s1")
         by_member = episode.log_stage("early", SeedStage[before], SeedStage[after], seed_id="s1")
+        by_keyword = episode.log_stage(slot_id="early", from_stage=before, to_stage=after, seed_id="s1")
         by_record = episode.log_stage(by_name)
-        assert by_name == by_member == by_record == StageTransition("early", SeedStage[before], SeedStage[after], 0, "s1")
+        assert (
+            by_name
+            == by_member
+            == by_keyword
+            == by_record
+            == StageTransition("early", SeedStage[before], SeedStage[after], 0, "s1")
+        )
         for event in kept(episode):
             assert (event.event_type, event.slot_id, event.seed_id) == (event_type, "early", "s1")
 
