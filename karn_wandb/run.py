@@ -243,9 +243,11 @@ class Run(EpisodeLog):
             print(f"karn_wandb: {self.collector.dropped_records} records were dropped", file=sys.stderr)  # noqa: T201 -- loud by design
 
     def _abandon(self) -> None:
-        """The process ends without `finish`: keep what there is, claim no outcome."""
-        self._flush_batches()
-        self._close()
+        """The process ends without `finish`: keep what there is, claim no outcome; W&B knows how the process ends."""
+        try:
+            self._flush_batches()
+        finally:
+            self._end(exit_code=None)
 
 
 def _context(episode: EpisodeContext | None, final: Mapping[str, Any], config: Mapping[str, Any]) -> EpisodeContext:

@@ -305,8 +305,25 @@ class TestFailure:
         events = read_log(path).events
         assert [e.data.loss for e in events if e.event_type.name == "BATCH_COMPLETED"] == [1.0] * 5 + [2.0]
         assert not any(e.event_type.name == "EPISODE_OUTCOME" for e in events)
-        rows = read_finished(next(path.parent.glob("run-*.wandb"))).rows
-        assert tuple(decode_rows(rows)) == events
+        file = read_finished(next(path.parent.glob("run-*.wandb")))
+        assert tuple(decode_rows(file.rows)) == events
+        assert file.exit_code == 0
+
+    def test_a_script_that_raises_before_finish_is_failed(self, offline_folder, tmp_path):
+        script = """
+            import os, karn_wandb
+            run = karn_wandb.init(project="tests", dir=os.environ["WANDB_DIR"])
+            run.log_epoch(val_accuracy=50.0)
+            raise RuntimeError("out of luck")
+        """
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("WANDB_DIR", str(tmp_path))
+            done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False, capture_output=True)
+        assert done.returncode == 1
+        assert "out of luck" in done.stderr.decode()
+        file = read_finished(next(tmp_path.rglob("run-*.wandb")))
+        assert file.exit_code == 1
+        assert any("host/val_accuracy" in row for row in file.rows)
 
     def test_a_dead_w_and_b_never_stops_training_and_costs_no_record(self, start):
         """Wandb's own run is finished under us: every further row is refused."""
