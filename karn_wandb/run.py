@@ -243,11 +243,12 @@ class Run(EpisodeLog):
             print(f"karn_wandb: {self.collector.dropped_records} records were dropped", file=sys.stderr)  # noqa: T201 -- loud by design
 
     def _abandon(self) -> None:
-        """The process ends without `finish`: keep what there is, claim no outcome; W&B knows how the process ends."""
+        """The process ends without `finish`: keep what there is, claim no outcome, and say whether it ends by an exception."""
+        raised = getattr(sys, "last_exc", getattr(sys, "last_value", None))
         try:
             self._flush_batches()
         finally:
-            self._end(exit_code=None)
+            self._end(exit_code=None if raised is None else 1)
 
 
 def _context(episode: EpisodeContext | None, final: Mapping[str, Any], config: Mapping[str, Any]) -> EpisodeContext:
