@@ -356,6 +356,7 @@ class TestFailure:
         with pytest.raises(wandb.errors.UsageError):
             run.finish()
 
+    @pytest.mark.skipif(wandb.__version__ < "0.31", reason="older wandb waits in init for ever, whatever init_timeout says")
     def test_an_unreachable_server_at_init_means_offline_with_a_warning(self, offline_folder, tmp_path):
         settings = wandb.Settings(base_url="http://127.0.0.1:9", init_timeout=2, api_key="x" * 40)
         with pytest.warns(KarnWarning, match="W&B cannot be reached"):
