@@ -17,6 +17,15 @@ from karn_wandb.records.counterfactual import (
 )
 from karn_wandb.records.episode import EpisodeContext, EpisodeOutcome, HostBaseline, RunInfo
 from karn_wandb.records.events import RECORD_OF, TelemetryEvent, TelemetryEventType, utc_now
+from karn_wandb.records.layers import (
+    SEED_LAYER_NORM,
+    ActivationStatistics,
+    GradientHistogram,
+    LayerStatistics,
+    SeedLayerNorm,
+    SeedLayerNorms,
+    SeedLayers,
+)
 from karn_wandb.records.policy import (
     AdvantageStats,
     FactoredAction,
@@ -26,7 +35,7 @@ from karn_wandb.records.policy import (
     RatioStats,
     RewardComponents,
 )
-from karn_wandb.records.readings import ClaimReading, HealthReport, SeedContributionSummary
+from karn_wandb.records.readings import Alert, ClaimReading, HealthReport, PolicyComparisonSummary, SeedContributionSummary
 from karn_wandb.records.snapshots import EpochSnapshot, Gate, HostSnapshot, SlotSnapshot
 from karn_wandb.records.stages import GATE_BEFORE, LEGAL_TRANSITIONS, OCCUPIED, SeedStage, check_transition
 from karn_wandb.records.traces import BatchMetrics, DenseTrace, DenseTraceTrigger, GateEvaluationTrace, StageTransition
@@ -37,8 +46,11 @@ __all__ = [
     "OCCUPIED",
     "RECORD_OF",
     "SCHEMA_VERSION",
+    "SEED_LAYER_NORM",
     "TAG",
+    "ActivationStatistics",
     "AdvantageStats",
+    "Alert",
     "BatchMetrics",
     "ClaimReading",
     "Coalition",
@@ -58,20 +70,26 @@ __all__ = [
     "FactoredAction",
     "Gate",
     "GateEvaluationTrace",
+    "GradientHistogram",
     "HealthReport",
     "HostBaseline",
     "HostSnapshot",
     "KarnConfig",
     "LSTMHealth",
+    "LayerStatistics",
     "Metric",
     "PPOUpdate",
     "Pair",
+    "PolicyComparisonSummary",
     "PolicySnapshot",
     "RatioStats",
     "Record",
     "RewardComponents",
     "RunInfo",
     "SeedContributionSummary",
+    "SeedLayerNorm",
+    "SeedLayerNorms",
+    "SeedLayers",
     "SeedStage",
     "ShapleyEstimate",
     "SlotSnapshot",

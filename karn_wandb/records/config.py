@@ -29,6 +29,9 @@ class KarnConfig(Record):
         seed_health_compact: No layer metrics at all.
         max_epochs_in_memory: Epoch snapshots kept in memory; log and W&B keep all.
         counterfactual_every: Epochs between evaluations of the coalitions, at least 1.
+        trace_batches: Batches kept for a dense trace before its trigger, and captured after it, at least 1.
+        histogram_bins: Most bins of a histogram, 8 to 512.
+        alert_cooldown_epochs: Epochs before an alert of the same kind is raised again.
         finish_timeout: Seconds that `finish` waits for a sink that does not get on; one that does is waited for.
     """
 
@@ -44,4 +47,7 @@ class KarnConfig(Record):
     seed_health_compact: bool = False
     max_epochs_in_memory: Annotated[int, Bounds(1)] = 1000
     counterfactual_every: Annotated[int, Bounds(1)] = 1
+    trace_batches: Annotated[int, Bounds(1)] = 64
+    histogram_bins: Annotated[int, Bounds(8, 512)] = 64
+    alert_cooldown_epochs: Count = 5
     finish_timeout: Annotated[float, Bounds(0)] = 60.0

@@ -72,6 +72,7 @@ class HostBaseline(Record):
         checkpoint_retention_policy: What becomes of checkpoints when the run ends (review, P2-10).
         source_run_id: The paired host-only run, "" when the values were given by hand.
         host_params: Parameters of the host-only model, None when unknown.
+        host_only_sizes: Final validation accuracy, percent, of host-only models of several sizes, by their parameters.
     """
 
     initial_loss: float
@@ -83,6 +84,7 @@ class HostBaseline(Record):
     checkpoint_retention_policy: RetentionPolicy = "keep_last"
     source_run_id: str = ""
     host_params: Count | None = None
+    host_only_sizes: dict[int, Percent] = field(default_factory=dict)
 
 
 @record

@@ -13,8 +13,9 @@ from karn_wandb.records._kinds import Bounds, Count
 from karn_wandb.records._record import Payload, Record, record
 from karn_wandb.records.counterfactual import CounterfactualMatrix
 from karn_wandb.records.episode import EpisodeContext, EpisodeOutcome, HostBaseline, RunInfo
+from karn_wandb.records.layers import LayerStatistics, SeedLayerNorm, SeedLayerNorms
 from karn_wandb.records.policy import PolicySnapshot, PPOUpdate
-from karn_wandb.records.readings import ClaimReading, HealthReport
+from karn_wandb.records.readings import Alert, ClaimReading, HealthReport
 from karn_wandb.records.snapshots import EpochSnapshot
 from karn_wandb.records.traces import BatchMetrics, DenseTrace, GateEvaluationTrace, StageTransition
 
@@ -46,6 +47,10 @@ class TelemetryEventType(Enum):
     DENSE_TRACE_RECORDED = "DENSE_TRACE_RECORDED"
     CLAIM_READ = "CLAIM_READ"
     HEALTH_READ = "HEALTH_READ"
+    ALERT_RAISED = "ALERT_RAISED"
+    LAYERS_MEASURED = "LAYERS_MEASURED"
+    SEED_LAYER_NORM_MEASURED = "SEED_LAYER_NORM_MEASURED"
+    SEED_LAYER_NORMS_MEASURED = "SEED_LAYER_NORMS_MEASURED"
 
     BATCH_EPOCH_COMPLETED = "BATCH_EPOCH_COMPLETED"
     ANALYTICS_SNAPSHOT = "ANALYTICS_SNAPSHOT"
@@ -90,6 +95,10 @@ RECORD_OF = MappingProxyType(
         TelemetryEventType.DENSE_TRACE_RECORDED: DenseTrace,
         TelemetryEventType.CLAIM_READ: ClaimReading,
         TelemetryEventType.HEALTH_READ: HealthReport,
+        TelemetryEventType.ALERT_RAISED: Alert,
+        TelemetryEventType.LAYERS_MEASURED: LayerStatistics,
+        TelemetryEventType.SEED_LAYER_NORM_MEASURED: SeedLayerNorm,
+        TelemetryEventType.SEED_LAYER_NORMS_MEASURED: SeedLayerNorms,
         TelemetryEventType.SEED_GATE_EVALUATED: GateEvaluationTrace,
         TelemetryEventType.EPISODE_OUTCOME: EpisodeOutcome,
         **dict.fromkeys(_STAGE_EVENTS, StageTransition),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from karn_wandb.records._kinds import Count, Finite, NonNegative, Percent
+from dataclasses import field
+from typing import Literal
+
+from karn_wandb.records._kinds import Count, Finite, Fraction, NonNegative, Percent
 from karn_wandb.records._record import Record, record
 from karn_wandb.records.counterfactual import ShapleyEstimate
 
@@ -36,7 +39,10 @@ class HealthReport(Record):
         dropped_records: Records that could not be kept so far.
         non_finite_values: NaN and infinite observations so far; stored exactly, left out of W&B's scalars.
         sink_lag: Records that the slowest sink is behind.
-        alerts: What needs attention, in words.
+        alerts: What needs attention now, in words, cooling down or not.
+        status: "healthy"; "warning" when something needs attention; "critical" when records are lost or numbers are not finite.
+        mode: How much is captured at the moment.
+        triggers: How often each dense-trace trigger fired so far.
     """
 
     epoch: Count
@@ -44,6 +50,53 @@ class HealthReport(Record):
     non_finite_values: Count = 0
     sink_lag: Count = 0
     alerts: tuple[str, ...] = ()
+    status: Literal["healthy", "warning", "critical"] = "healthy"
+    mode: Literal["standard", "research"] = "standard"
+    triggers: dict[str, Count] = field(default_factory=dict)
+
+
+@record
+class Alert(Record):
+    """Something to be told at once; the same kind is told again only when it has cooled down.
+
+    Attributes:
+        kind: What it is about, such as "loss_spike" or "kl_divergence".
+        text: What happened and what to do, in words.
+        epoch: Epoch in training when it was raised.
+        level: How bad.
+    """
+
+    kind: str
+    text: str
+    epoch: Count
+    level: Literal["info", "warning", "error"] = "warning"
+
+
+@record
+class PolicyComparisonSummary(Record):
+    """How often the policy does what the shadow heuristic would have done.
+
+    Attributes:
+        decisions: Decisions that carry the heuristic's action.
+        agreements: Those in which both chose the same action in every head the heuristic filled.
+        agreement_rate: `agreements / decisions`, 0 to 1; None without decisions.
+        ci_low: Lower end of its 95 % Wilson interval.
+        ci_high: Upper end.
+        op_agreements: Decisions in which both chose the same op.
+        disagreements: How often, by "POLICY_OP instead of HEURISTIC_OP".
+        reward_agreeing: Mean reward of the decisions that agree; None without rewards.
+        reward_disagreeing: Mean reward of the others. An association, not what disagreeing causes.
+    """
+
+    decisions: Count = 0
+    agreements: Count = 0
+    agreement_rate: Fraction | None = None
+    ci_low: Fraction | None = None
+    ci_high: Fraction | None = None
+    op_agreements: Count = 0
+    disagreements: dict[str, Count] = field(default_factory=dict)
+    reward_agreeing: float | None = None
+    reward_disagreeing: float | None = None
 
 
 @record

@@ -151,12 +151,16 @@ class DenseTrace(Record):
         window_end_epoch: Last epoch of the window.
         batch_metrics: The batches of the window, those before the trigger too.
         gradient_histograms: Counts per bin, by layer.
-        gradient_flow: Mean absolute gradient by layer.
+        gradient_flow: Root mean square of the gradient by layer, over the window, any float.
         activation_means: Mean activation by layer.
         activation_stds: Standard deviation of activations by layer.
         dead_neuron_counts: Units that never fired, by layer.
         gate_evaluation_details: The gate's internals, when a gate was the trigger.
         histogram_edges: Bin edges, one more than bins, by layer.
+        gradient_zeros: Gradient elements that were exactly zero, by layer; they are in the bin around zero, too.
+        gradient_non_finite: Gradient elements that were NaN or infinite, by layer; they are in no bin.
+        cause: What tripped the trigger: the measured value, what it was compared with, and the threshold, by name.
+        message: The cause in words.
     """
 
     trigger_reason: str
@@ -170,6 +174,10 @@ class DenseTrace(Record):
     dead_neuron_counts: dict[str, Count] = field(default_factory=dict)
     gate_evaluation_details: GateEvaluationTrace | None = None
     histogram_edges: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    gradient_zeros: dict[str, Count] = field(default_factory=dict)
+    gradient_non_finite: dict[str, Count] = field(default_factory=dict)
+    cause: dict[str, float] = field(default_factory=dict)
+    message: str = ""
 
     def _check(self) -> None:
         if self.window_end_epoch < self.window_start_epoch:

@@ -20,6 +20,8 @@ from karn_wandb.records import (
     PolicySnapshot,
     PPOUpdate,
     Record,
+    SeedLayerNorm,
+    SeedLayerNorms,
 )
 
 EPOCH, BATCH, DECISION, UPDATE = "epoch", "batch_step", "decision", "ppo_update"
@@ -182,6 +184,15 @@ KEYS: tuple[Key, ...] = (
         ("health/dropped_records", "dropped_records", "records", "Records that could not be kept so far"),
         ("health/non_finite_values", "non_finite_values", "values", "NaN and infinite observations so far"),
         ("health/sink_lag", "sink_lag", "records", "Records the slowest sink is behind"),
+        ("health/trigger/<name>", "triggers.*", "traces", "How often a dense-trace trigger fired so far"),
+    ),
+    *_keys(
+        SeedLayerNorm,
+        ("layer/<slot>/<layer>/grad_norm", None, "L2 norm", "Gradient norm of a layer of a seed module, mean over the epoch's batches"),
+    ),
+    *_keys(
+        SeedLayerNorms,
+        ("layer/<slot>/<layer>/grad_norm", "slots.*.layers.*", "L2 norm", "The same, all top layers in one row"),
     ),
 )
 

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from karn_wandb.errors import RecordError
-from karn_wandb.records import SCHEMA_VERSION, TAG, CounterfactualMatrix, EpochSnapshot, Record, TelemetryEvent, event_from_plain
+from karn_wandb.records import SCHEMA_VERSION, TAG, CounterfactualMatrix, EpochSnapshot, Record, SeedLayerNorm, TelemetryEvent, event_from_plain
 from karn_wandb.schema.keys import CLOCK_OF, EPISODE, EPOCH, KEYS, REST, scope
 from karn_wandb.schema.names import escape, join, unescape
 
@@ -91,6 +91,9 @@ def derived(record: Record) -> Row:
     if isinstance(record, EpochSnapshot):
         host, total = record.host.host_params, record.host.total_params
         return {"params/ratio": total / host} if host and total is not None else {}
+    if isinstance(record, SeedLayerNorm):
+        key = f"layer/{escape(record.slot_id)}/{escape(record.layer)}/grad_norm"
+        return {key: record.value} if math.isfinite(record.value) else {}
     if isinstance(record, CounterfactualMatrix):
         delta = record.removal_delta()
         pairs: Row = {f"interaction/{join(pair)}": effect for pair, effect in record.interaction_effects.items()}
