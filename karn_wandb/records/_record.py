@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
 from typing import Annotated, Any, ClassVar, Self, TypeVar, dataclass_transform, get_type_hints
 
 import msgspec
@@ -84,6 +85,26 @@ class Record:
             raise RecordError(f"{cls.__name__} cannot be read", got=str(error), do="The stored record is damaged.") from error
 
     @classmethod
+    def trusted(cls, **values: Any) -> Self:
+        """The record without the checks, for values of fields that were checked before; others take their defaults."""
+        put, made = object.__setattr__, object.__new__(cls)
+        for name, default, factory in defaults(cls):
+            if name in values:
+                put(made, name, values[name])
+            else:
+                put(made, name, default if factory is MISSING else factory())
+        return made
+
+    def _changed(self, **values: Any) -> Self:
+        """A copy with other values in some fields, which are not checked."""
+        put, made = object.__setattr__, object.__new__(type(self))
+        for name, _, _ in defaults(type(self)):
+            put(made, name, getattr(self, name))
+        for name, value in values.items():
+            put(made, name, value)
+        return made
+
+    @classmethod
     def __kind__(cls) -> Kind:
         """How a field of this type is checked and stored."""
 
@@ -146,3 +167,9 @@ def kinds(cls: type[Any]) -> tuple[tuple[str, Kind, bool], ...]:
         hints: dict[str, Any] = get_type_hints(cls, include_extras=True)
         _COMPILED[cls] = tuple((f.name, kind_of(hints[f.name]), f.default is None) for f in fields(cls))
     return _COMPILED[cls]
+
+
+@cache
+def defaults(cls: type[Any]) -> tuple[tuple[str, Any, Any], ...]:
+    """Name, default and default factory of each of a record's fields, in order."""
+    return tuple((f.name, f.default, f.default_factory) for f in fields(cls))

@@ -161,6 +161,10 @@ class TelemetryEvent(Record):
                 do="Choose the event type that fits the record.",
             )
 
+    def stamped(self, sequence: int, tick: int | None) -> TelemetryEvent:
+        """The event with its place in the log and its clock's value."""
+        return self._changed(sequence=sequence, tick=tick)
+
     @property
     def payload(self) -> Record:
         """What was handed in: the record, or the event itself when it carries free-form data only."""
