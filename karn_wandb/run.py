@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import os
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,7 @@ from karn_wandb.errors import ClaimsError, KarnError, KarnWarning, UsageError
 from karn_wandb.pipeline import LOG_NAME, KarnCollector, RecordLog, Sink
 from karn_wandb.records import EpisodeContext, EpisodeOutcome, KarnConfig, RunInfo, TelemetryEventType
 from karn_wandb.schema.config import OWN_KEYS, config_of, episode_config, overlay, user_config, with_config
+from karn_wandb.settings import with_environment
 
 if TYPE_CHECKING:
     import wandb
@@ -44,7 +46,7 @@ def init(
     Args:
         project: W&B project.
         episode: What is trained; when None it is captured from the process and completed by what is logged.
-        karn: Settings of the instrument.
+        karn: Settings of the instrument; environment variables win over them (`settings.with_environment`).
         baseline: Folder, record log or W&B file with the paired host-only run (same base_seed) to compare with.
         claims: File of declared hypotheses; its hash goes into the run's config.
         sinks: Further places where events go, such as `sinks.ConsoleOutput()`.
@@ -57,7 +59,7 @@ def init(
         KarnError: An argument cannot be used.
         wandb.errors.Error: W&B refuses the run for another reason than being unreachable.
     """
-    karn = karn or KarnConfig()
+    karn = with_environment(karn or KarnConfig(), os.environ)
     own = config_of(karn, _hash(claims))
     user = _as_mapping(wandb_options.pop("config", None))
     taken = sorted(set(user) & set(OWN_KEYS))

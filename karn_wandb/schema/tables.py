@@ -15,6 +15,7 @@ from karn_wandb.records import (
     GateEvaluationTrace,
     PolicySnapshot,
     Record,
+    SeedLayerNorm,
     TelemetryEvent,
 )
 from karn_wandb.schema.names import escape
@@ -75,6 +76,10 @@ def _batches(batch: BatchMetrics) -> Iterator[tuple[Cell, ...]]:
     yield (batch.epoch, batch.batch_idx, batch.loss, batch.accuracy, batch.host_grad_norm, batch.isolation_leakage)
 
 
+def _layers(norm: SeedLayerNorm) -> Iterator[tuple[Cell, ...]]:
+    yield (norm.epoch, norm.slot_id, norm.seed_id, norm.stage.name, norm.layer, norm.value)
+
+
 def _episodes(outcome: EpisodeOutcome) -> Iterator[tuple[Cell, ...]]:
     yield (
         outcome.state, outcome.epochs, outcome.final_accuracy, outcome.accuracy_delta, outcome.total_params,
@@ -117,6 +122,7 @@ TABLES: tuple[TableSpec, ...] = (
         ("epoch", "batch", "loss", "accuracy", "host_grad_norm", "isolation_leakage"),
         _batches,
     ),
+    TableSpec("tables/layers", SeedLayerNorm, ("epoch", "slot", "seed_id", "stage", "layer", "value"), _layers),
     TableSpec(
         "tables/episodes",
         EpisodeOutcome,

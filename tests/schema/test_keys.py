@@ -27,9 +27,19 @@ FIXED = {
 by_pattern = pytest.mark.parametrize("key", KEYS, ids=lambda key: key.pattern)
 
 
-def test_every_pattern_appears_once():
-    patterns = [key.pattern for key in KEYS]
+def test_every_pattern_appears_once_for_each_record():
+    patterns = [(key.pattern, key.record) for key in KEYS]
     assert len(set(patterns)) == len(patterns)
+
+
+def test_records_that_share_a_pattern_mean_the_same_by_it():
+    """A seed module's layer is a point of the same curve, whether it came in an event of its own or in a compact one."""
+    units = {}
+    for key in KEYS:
+        units.setdefault(key.pattern, []).append((key.unit, key.clock))
+    shared = {pattern: same for pattern, same in units.items() if len(same) > 1}
+    assert set(shared) == {"layer/<slot>/<layer>/grad_norm"}
+    assert all(len(set(same)) == 1 for same in shared.values())
 
 
 def test_every_path_of_a_record_has_one_key():

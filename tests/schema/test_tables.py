@@ -15,6 +15,7 @@ from karn_wandb.records import (
     FactoredAction,
     GateEvaluationTrace,
     PolicySnapshot,
+    SeedLayerNorm,
     SeedStage,
     ShapleyEstimate,
     TelemetryEvent,
@@ -50,7 +51,7 @@ def drawn(name, event_type, record, tick=7):
 
 
 def test_the_tables_are_those_of_the_contract():
-    names = ("counterfactual", "shapley", "interactions", "gates", "decisions", "batches", "episodes")
+    names = ("counterfactual", "shapley", "interactions", "gates", "decisions", "batches", "layers", "episodes")
     assert [spec.name for spec in TABLES] == [f"tables/{name}" for name in names]
 
 
@@ -134,6 +135,14 @@ def test_a_batch_and_an_outcome_are_one_row_each():
         "state": "finished", "epochs": 9, "final_accuracy": None, "accuracy_delta": None, "total_params": None,
         "param_ratio": None, "germinated": 2, "fossilized": 1, "pruned": 0, "reason": "",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "cell"), [(0.25, 0.25), (math.nan, None)])
+def test_a_seed_module_s_layer_is_one_row_with_its_stage_by_name(value, cell):
+    norm = SeedLayerNorm("early", "early-1", SeedStage.TRAINING, "conv.0", value, epoch=4)
+    assert drawn("tables/layers", TelemetryEventType.SEED_LAYER_NORM_MEASURED, norm) == [
+        {"epoch": 4, "slot": "early", "seed_id": "early-1", "stage": "TRAINING", "layer": "conv.0", "value": cell}
+    ]
 
 
 def test_a_dense_trace_gives_a_histogram_for_each_layer_with_edges():
