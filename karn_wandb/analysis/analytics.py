@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import deque
 from dataclasses import replace
 
 from karn_wandb.analysis.lifecycle import occupied
+from karn_wandb.analysis.policy import PolicyAnalyzer
 from karn_wandb.attribution.onset import contribution_onset_epoch
 from karn_wandb.records import (
     ClaimReading,
     CounterfactualMatrix,
     EpochSnapshot,
+    HealthReport,
     HostBaseline,
+    PolicyComparisonSummary,
     PolicySnapshot,
     Record,
     SeedContributionSummary,
+    ShapleyEstimate,
 )
 
 ONSET_EPOCHS = 3
@@ -35,11 +39,12 @@ class MorphogeneticAnalytics:
         self.latest: EpochSnapshot | None = None
         self.measured: EpochSnapshot | None = None
         self.matrix: CounterfactualMatrix | None = None
+        self.health: HealthReport | None = None
+        self.policy = PolicyAnalyzer()
         self.best_accuracy: float | None = None
         self.reward_total: float | None = None
         self._accuracies: deque[tuple[int, float]] = deque(maxlen=max_epochs)
-        self._matrices: deque[CounterfactualMatrix] = deque(maxlen=max_epochs)
-        self._actions: Counter[str] = Counter()
+        self._shapley: deque[tuple[int, dict[str, ShapleyEstimate]]] = deque(maxlen=max_epochs)
 
     def observe(self, record: Record) -> None:
         """Take a record into account."""
@@ -50,11 +55,13 @@ class MorphogeneticAnalytics:
                 self._observe_epoch(record)
             case CounterfactualMatrix():
                 self.matrix = record
-                self._matrices.append(record)
+                self._shapley.append((record.epoch, record.shapley_values or {}))
             case PolicySnapshot():
-                self._actions[record.action.op] += 1
+                self.policy.observe(record)
                 if record.reward_total is not None:
                     self.reward_total = (self.reward_total or 0.0) + record.reward_total
+            case HealthReport():
+                self.health = record
             case _:
                 pass
 
@@ -108,6 +115,25 @@ class MorphogeneticAnalytics:
         ratio = (accuracy / baseline) * (host / total)
         return ratio if math.isfinite(ratio) else None
 
+    def equivalent_traditional_params(self) -> int | None:
+        """Parameters of a host-only model with our accuracy, read off host-only models of several sizes.
+
+        Rests on `HostBaseline.host_only_sizes`, the final accuracies of host-only models, and on the accuracy now:
+        before the end of training it says how large a model we have already caught up with. It has no interval. None
+        without an accuracy, with fewer than two sizes, and when the accuracy is outside what those sizes reach: nothing
+        is extrapolated.
+
+        Raises:
+            StatisticsError: A size is below 1 parameter.
+        """
+        accuracy = self.current_accuracy
+        if self.baseline is None or accuracy is None or not self.baseline.host_only_sizes:
+            return None
+        from karn_wandb.statistics.scaling import equivalent_params  # noqa: PLC0415 -- scipy and statsmodels take a second to load
+
+        params = equivalent_params(self.baseline.host_only_sizes, accuracy)
+        return None if params is None else round(params)
+
     def _accuracies_now(self) -> tuple[float | None, float | None]:
         """Ours and the host-only run's, at the newest epoch that measured ours."""
         if self.measured is None:
@@ -154,8 +180,15 @@ class MorphogeneticAnalytics:
 
     def action_distribution(self) -> dict[str, float]:
         """Fraction of the decisions that chose each op."""
-        total = self._actions.total()
-        return {op: count / total for op, count in sorted(self._actions.items())}
+        return self.policy.action_distribution()
+
+    def policy_vs_heuristic(self) -> PolicyComparisonSummary:
+        """How often the policy does what the shadow heuristic would have done."""
+        return self.policy.comparison()
+
+    def training_health(self) -> HealthReport | None:
+        """The health report of the newest epoch; None before the first."""
+        return self.health
 
     def contribution_onset_epoch(self, slot_id: str, threshold: float = 0.5) -> int | None:
         """First epoch from which the slot's Shapley value stays above the threshold (review, P3-14).
@@ -163,7 +196,7 @@ class MorphogeneticAnalytics:
         "Stays" is three evaluations in a row, each with its interval's lower end (where there is one) above the
         threshold: a null slot crosses a threshold by chance once in a while. An evaluation without the slot ends a run.
         """
-        newest = {m.epoch: (m.shapley_values or {}).get(slot_id) for m in self._matrices}
+        newest = {epoch: values.get(slot_id) for epoch, values in self._shapley}
         epochs = sorted(newest)
         estimates = [newest[epoch] for epoch in epochs]
         means = [None if e is None else e.mean for e in estimates]

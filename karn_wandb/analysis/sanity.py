@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from karn_wandb.records import EpochSnapshot, Record
 
@@ -39,14 +39,32 @@ class Sanity:
 
 def count_non_finite(value: Any) -> int:
     """How many NaN and infinities a record holds, nested ones included."""
-    match value:
-        case float():
-            return int(not math.isfinite(value))
-        case Record():
-            return count_non_finite([getattr(value, f.name) for f in fields(value)])  # type: ignore[arg-type]
-        case dict():
-            return sum(map(count_non_finite, value.values()))
-        case tuple() | list():
-            return sum(map(count_non_finite, value))
-        case _:
-            return 0
+    if isinstance(value, float):
+        return int(not math.isfinite(value))
+    if isinstance(value, Record):
+        return sum(count_non_finite(getattr(value, name)) for name in float_fields(type(value)))
+    if isinstance(value, dict):
+        return sum(map(count_non_finite, value.values()))
+    if isinstance(value, tuple | list):
+        return sum(map(count_non_finite, value))
+    return 0
+
+
+_FLOAT_FIELDS: dict[type[Record], tuple[str, ...]] = {}
+
+
+def float_fields(cls: type[Record]) -> tuple[str, ...]:
+    """Names of a record's fields in which a float may be, itself or further inside."""
+    if cls not in _FLOAT_FIELDS:
+        hints = get_type_hints(cls)
+        names = (field.name for field in fields(cls))  # type: ignore[arg-type]
+        _FLOAT_FIELDS[cls] = tuple(name for name in names if _may_hold_float(hints[name]))
+    return _FLOAT_FIELDS[cls]
+
+
+def _may_hold_float(hint: Any) -> bool:
+    if hint in (float, Any):
+        return True
+    if isinstance(hint, type) and issubclass(hint, Record):
+        return hint is Record or bool(float_fields(hint))
+    return any(map(_may_hold_float, get_args(hint)))

@@ -1,6 +1,8 @@
 """Live readings: each as it is defined, with numbers worked out by hand, and None where there is nothing to rest on."""
 
+import gc
 import math
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -12,8 +14,10 @@ from karn_wandb.records import (
     CounterfactualMatrix,
     EpochSnapshot,
     FactoredAction,
+    HealthReport,
     HostBaseline,
     HostSnapshot,
+    PolicyComparisonSummary,
     PolicySnapshot,
     SeedContributionSummary,
     SeedStage,
@@ -65,6 +69,9 @@ def test_before_anything_is_logged_nothing_is_known():
     assert analytics.action_distribution() == {}
     assert analytics.contribution_onset_epoch("early") is None
     assert analytics.reward_total is None
+    assert analytics.training_health() is None
+    assert analytics.equivalent_traditional_params() is None
+    assert analytics.policy_vs_heuristic() == PolicyComparisonSummary()
 
 
 class TestAccuracyDelta:
@@ -139,6 +146,29 @@ def test_an_epoch_that_measures_nothing_claims_nothing_although_an_earlier_one_d
     assert analytics.params_efficiency_ratio() == pytest.approx(67 / 60 / 2), "with the parameters it was measured at"
 
 
+class TestEquivalentParameters:
+    SIZES = HostBaseline(2.3, host_only_sizes={1_000: 50.0, 100_000: 70.0})
+
+    def test_are_of_a_host_only_model_with_the_accuracy_now(self):
+        analytics = observed(self.SIZES, epoch(1, 55.0), epoch(2, 60.0), epoch(3))
+        assert analytics.equivalent_traditional_params() == 10_000
+        assert isinstance(analytics.equivalent_traditional_params(), int)
+
+    @pytest.mark.parametrize(
+        "records",
+        [
+            (epoch(1, 60.0),),
+            (HostBaseline(2.3, final_host_only_accuracy=60.0), epoch(1, 60.0)),
+            (HostBaseline(2.3, host_only_sizes={1_000: 60.0}), epoch(1, 60.0)),
+            (SIZES, epoch(1)),
+            (SIZES, epoch(1, 49.0)),
+            (SIZES, epoch(1, 71.0)),
+        ],
+    )
+    def test_are_unknown_without_sizes_around_the_accuracy(self, records):
+        assert observed(*records).equivalent_traditional_params() is None
+
+
 @given(
     st.floats(0, 100) | st.none(),
     st.floats(0, 100) | st.none(),
@@ -177,6 +207,18 @@ def test_actions_are_counted_as_fractions_and_rewards_summed():
 
 def test_decisions_without_rewards_have_no_total():
     assert observed(decision("WAIT")).reward_total is None
+
+
+def test_the_policy_is_compared_with_the_shadow_heuristic():
+    wait, prune = FactoredAction("WAIT"), FactoredAction("PRUNE", "mid")
+    analytics = observed(*(PolicySnapshot((), wait, heuristic_action=heuristic) for heuristic in (wait, prune, None)))
+    summary = analytics.policy_vs_heuristic()
+    assert (summary.decisions, summary.agreements, summary.agreement_rate) == (2, 1, 0.5)
+    assert summary.disagreements == {"WAIT instead of PRUNE": 1}
+
+
+def test_training_health_is_the_newest_report():
+    assert observed(HealthReport(1), HealthReport(2, status="warning")).training_health() == HealthReport(2, status="warning")
 
 
 def test_active_slots_hold_a_seed_module_at_the_newest_epoch():
@@ -234,3 +276,39 @@ class TestOnset:
     def test_an_epoch_evaluated_twice_counts_once_with_its_newest_matrix(self):
         analytics = observed(shapley(1, a=1.0), shapley(2, a=0.1), shapley(2, a=1.0), shapley(3, a=1.0))
         assert analytics.contribution_onset_epoch("a") == 1
+
+
+def test_a_long_episode_takes_no_more_memory_than_a_short_one():
+    """A hundred thousand decisions: what a tenth of them took is all that is ever taken."""
+    analytics = MorphogeneticAnalytics(max_epochs=10)
+    observation = tuple(map(float, range(8)))
+    actions = [FactoredAction("WAIT"), FactoredAction("PRUNE", "mid"), FactoredAction("GERMINATE", "early", "norm")]
+
+    def decide(decisions):
+        for n in range(decisions):
+            analytics.observe(
+                PolicySnapshot.trusted(
+                    observation_vector=observation,
+                    action=actions[n % 3],
+                    heuristic_action=actions[n % 2],
+                    reward_total=0.5,
+                    value_estimate=float(n),
+                )
+            )
+            if n % 100 == 0:
+                analytics.observe(epoch(n, 50.0))
+                analytics.observe(shapley(n, a=1.0))
+                analytics.observe(HealthReport(n))
+
+    tracemalloc.start()
+    try:
+        decide(10_000)
+        gc.collect()
+        before = tracemalloc.get_traced_memory()[0]
+        decide(90_000)
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert analytics.policy_vs_heuristic().decisions == 100_000
+    assert grown < 90_000, "less than a byte for each further decision"

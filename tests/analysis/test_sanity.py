@@ -1,12 +1,24 @@
 """Numbers that are allowed and still worth a word."""
 
 import math
+from dataclasses import fields
 
 import pytest
+from hypothesis import given, settings
+from strategies import any_record
 
 from karn_wandb.analysis import Sanity
-from karn_wandb.analysis.sanity import count_non_finite
-from karn_wandb.records import BatchMetrics, DenseTrace, EpochSnapshot, FactoredAction, HostSnapshot, PolicySnapshot
+from karn_wandb.analysis.sanity import count_non_finite, float_fields
+from karn_wandb.records import (
+    BatchMetrics,
+    DenseTrace,
+    EpochSnapshot,
+    FactoredAction,
+    HostSnapshot,
+    PolicySnapshot,
+    Record,
+    TelemetryEvent,
+)
 
 
 def observed(*accuracies):
@@ -34,6 +46,34 @@ def test_nan_and_infinities_are_counted_wherever_they_are_and_texts_are_not(reco
     sanity.observe(record)
     sanity.observe(record)
     assert sanity.non_finite_values == 2 * count
+
+
+def found_by_looking_everywhere(value):
+    if isinstance(value, Record):
+        return sum(found_by_looking_everywhere(getattr(value, field.name)) for field in fields(value))
+    if isinstance(value, dict):
+        return sum(map(found_by_looking_everywhere, value.values()))
+    if isinstance(value, (tuple, list)):
+        return sum(map(found_by_looking_everywhere, value))
+    return int(isinstance(value, float) and not math.isfinite(value))
+
+
+@settings(max_examples=200, deadline=None)
+@given(any_record())
+def test_no_field_that_may_hold_a_float_is_passed_over(record):
+    assert count_non_finite(record) == found_by_looking_everywhere(record)
+
+
+@pytest.mark.parametrize(
+    ("record", "names"),
+    [
+        (BatchMetrics, ("loss", "accuracy", "host_grad_norm", "seed_grad_norms", "isolation_leakage")),
+        (EpochSnapshot, ("host", "slots", "policy")),
+        (TelemetryEvent, ("data",)),
+    ],
+)
+def test_fields_that_hold_no_float_are_not_looked_at(record, names):
+    assert float_fields(record) == names
 
 
 def test_three_accuracies_at_or_below_one_are_doubted():
