@@ -2,109 +2,195 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from karn_wandb.capture.gradients import Floats, GradientLayout, GradientNorms, LayerNorms, Places
 from karn_wandb.errors import RecordError
-from karn_wandb.records import BatchMetrics
+from karn_wandb.records import BatchMetrics, LayerStatistics
 
 Measured = float | Tensor | None
 Held = dict[str, float | Tensor]
+Numbers = dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
-class PendingBatch:
-    """A batch's place and its measurements, some of them tensors of one element."""
+class Flushed:
+    """What became of the pending batches.
+
+    Attributes:
+        batches: Their records, in order, without those refused.
+        layers: Gradient flow of the batches in `batches` that measured gradients: one record for each epoch, and more when
+            seed modules came or went.
+        layer_norms: The norms each of `layers` is made of, batch by batch, in the same order.
+        refused: What was wrong with the batches that were left out; None when all is well.
+    """
+
+    batches: tuple[BatchMetrics, ...] = ()
+    layers: tuple[LayerStatistics, ...] = ()
+    layer_norms: tuple[LayerNorms, ...] = ()
+    refused: RecordError | None = None
+
+
+NOTHING = Flushed()
+
+
+class PendingBatches:
+    """Collects batches and turns them into records with one copy from each device.
+
+    Args:
+        interval: Batches after which a flush is due.
+    """
+
+    def __init__(self, interval: int = 32) -> None:
+        self._interval = interval
+        self._pending: list[_Batch] = []
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to flush."""
+        return len(self._pending) >= self._interval
+
+    def add(
+        self,
+        epoch: int,
+        batch_idx: int,
+        values: Mapping[str, Measured],
+        seed_grad_norms: Mapping[str, Measured],
+        gradients: GradientNorms | None = None,
+    ) -> None:
+        """Keep one batch; reads no tensor's value.
+
+        Args:
+            epoch: Epoch the batch belongs to.
+            batch_idx: Index in that epoch.
+            values: Other fields of `BatchMetrics`, `loss` among them; those that are None are not there.
+            seed_grad_norms: By slot.
+            gradients: What was measured; a norm that is given in `values` or `seed_grad_norms` wins.
+
+        Raises:
+            RecordError: A tensor has not exactly one element; the batch is not kept.
+        """
+        self._pending.append(_Batch(epoch, batch_idx, _held(values), _held(seed_grad_norms), gradients))
+
+    def flush(self) -> Flushed:
+        """Bring all pending batches to the host."""
+        if not self._pending:
+            return NOTHING
+        pending, self._pending = self._pending, []
+        arrays = iter(to_host([tensor for batch in pending for tensor in batch.tensors()]))
+        landed = [batch.landed(arrays) for batch in pending]
+        measured = list(_measured(landed))
+        modules = {row: norms for rows, layers in measured for row, norms in zip(rows, layers.by_module(), strict=True)}
+        records: dict[int, BatchMetrics] = {}
+        refused: list[RecordError] = []
+        for row, batch in enumerate(landed):
+            try:
+                records[row] = batch.to_record(modules.get(row, {}))
+            except RecordError as error:
+                refused.append(error)
+        stretches = [stretch for rows, layers in measured for stretch in _stretches(rows, layers, records)]
+        return Flushed(
+            batches=tuple(records.values()),
+            layers=tuple(statistics for statistics, _ in stretches),
+            layer_norms=tuple(norms for _, norms in stretches),
+            refused=_together(refused),
+        )
+
+
+class _Landed(NamedTuple):
+    """A batch whose numbers are on the host."""
+
+    epoch: int
+    batch_idx: int
+    values: Numbers
+    seed_grad_norms: Numbers
+    layout: GradientLayout | None
+    norms: tuple[tuple[Places, Floats], ...]
+
+    def to_record(self, modules: Mapping[str | None, float]) -> BatchMetrics:
+        """The record, with the measured norms of host (under None) and seed modules where none are given.
+
+        Raises:
+            RecordError: A number is not allowed; the message names epoch and batch.
+        """
+        values = {"host_grad_norm": modules.get(None), **self.values}
+        norms = {slot_id: norm for slot_id, norm in modules.items() if slot_id is not None} | self.seed_grad_norms
+        try:
+            return BatchMetrics(self.epoch, self.batch_idx, **values, seed_grad_norms=norms)  # type: ignore[arg-type]
+        except RecordError as error:
+            place = f"epoch {self.epoch}, batch {self.batch_idx}"
+            raise RecordError(f"{error.what} ({place})", got=error.got, do=error.do) from None
+
+
+class _Batch(NamedTuple):
+    """A batch's place and its measurements, some of them still on a device."""
 
     epoch: int
     batch_idx: int
     values: Held
     seed_grad_norms: Held
+    gradients: GradientNorms | None
 
     def tensors(self) -> Iterator[Tensor]:
         """The measurements that are still on a device."""
         for value in (*self.values.values(), *self.seed_grad_norms.values()):
             if isinstance(value, Tensor):
                 yield value
+        if self.gradients is not None:
+            yield from self.gradients.vectors
 
-    def to_record(self, numbers: Iterator[float]) -> BatchMetrics:
-        """The record, with the next numbers in place of the tensors.
-
-        Raises:
-            RecordError: A number is not allowed; the message names epoch and batch.
-        """
-        values = {name: next(numbers) if isinstance(v, Tensor) else v for name, v in self.values.items()}
-        norms = {name: next(numbers) if isinstance(v, Tensor) else v for name, v in self.seed_grad_norms.items()}
-        try:
-            return BatchMetrics(self.epoch, self.batch_idx, **values, seed_grad_norms=norms)
-        except RecordError as error:
-            place = f"epoch {self.epoch}, batch {self.batch_idx}"
-            raise RecordError(f"{error.what} ({place})", got=error.got, do=error.do) from None
+    def landed(self, arrays: Iterator[Floats]) -> _Landed:
+        """The batch, with the next arrays in place of its tensors."""
+        values, seed_grad_norms = _numbers(self.values, arrays), _numbers(self.seed_grad_norms, arrays)
+        if self.gradients is None:
+            return _Landed(self.epoch, self.batch_idx, values, seed_grad_norms, None, ())
+        norms = tuple((places, next(arrays)) for places in self.gradients.places)
+        return _Landed(self.epoch, self.batch_idx, values, seed_grad_norms, self.gradients.layout, norms)
 
 
-class PendingBatches:
-    """Collects batches and turns them into records with one copy from the device.
+def to_host(tensors: Sequence[Tensor]) -> list[Floats]:
+    """Values of tensors as flat arrays in double precision, by one copy from each device.
 
-    Args:
-        emit: Takes the finished records, in order.
-        interval: Batches after which they are brought to the host.
+    Integers beyond 2**53 are rounded.
     """
-
-    def __init__(self, emit: Callable[[BatchMetrics], object], interval: int = 32) -> None:
-        self._emit = emit
-        self._interval = interval
-        self._pending: list[PendingBatch] = []
-
-    def add(self, epoch: int, batch_idx: int, values: Mapping[str, Measured], seed_grad_norms: Mapping[str, Measured]) -> None:
-        """Keep one batch; reads no tensor's value.
-
-        Args:
-            epoch: Epoch the batch belongs to.
-            batch_idx: Index in that epoch.
-            values: Other fields of `BatchMetrics`, `loss` among them.
-            seed_grad_norms: By slot.
-
-        Raises:
-            RecordError: A tensor has not exactly one element; or, when it is time to flush, what `flush` raises.
-        """
-        self._pending.append(PendingBatch(epoch, batch_idx, _held(values), _held(seed_grad_norms)))
-        if len(self._pending) >= self._interval:
-            self.flush()
-
-    def flush(self) -> None:
-        """Bring all pending batches to the host and emit them.
-
-        Raises:
-            RecordError: A batch has a bad value; it is left out, all others are emitted before this is raised.
-        """
-        pending, self._pending = self._pending, []
-        numbers = iter(to_host([tensor for batch in pending for tensor in batch.tensors()]))
-        refused: list[RecordError] = []
-        for batch in pending:
-            try:
-                record = batch.to_record(numbers)
-            except RecordError as error:
-                refused.append(error)
-            else:
-                self._emit(record)
-        if refused:
-            first, others = refused[0], len(refused) - 1
-            also = f" {others} later batches were refused, too." if others else ""
-            raise RecordError(first.what, got=first.got, do=first.do + also)
+    places: dict[torch.device, list[int]] = {}
+    for place, tensor in enumerate(tensors):
+        places.setdefault(tensor.device, []).append(place)
+    copies = [_Copy([tensors[place] for place in there]) for there in places.values()]
+    arrays: dict[int, Floats] = {}
+    for copy, there in zip(copies, places.values(), strict=True):
+        ends = np.cumsum([tensors[place].numel() for place in there])
+        arrays.update(zip(there, np.split(copy.wait(), ends[:-1]), strict=True))
+    return [arrays[place] for place in range(len(tensors))]
 
 
-def to_host(tensors: list[Tensor]) -> list[float]:
-    """Values of tensors of one element each, by one copy from each device and of each type."""
-    values = [0.0] * len(tensors)
-    for kind in dict.fromkeys((t.device, t.dtype) for t in tensors):
-        places = [place for place, t in enumerate(tensors) if (t.device, t.dtype) == kind]
-        numbers = torch.stack([tensors[place].reshape(()) for place in places]).tolist()
-        for place, number in zip(places, numbers, strict=True):
-            values[place] = number
-    return values
+class _Copy:
+    """Tensors of one device on their way to the host, begun before any other device is waited for."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        device = tensors[0].device
+        precision = torch.float32 if device.type == "mps" else torch.float64  # MPS knows no double
+        flat = [t.reshape(-1) if t.is_floating_point() else t.reshape(-1).to(precision) for t in tensors]
+        self._buffer = torch.cat(flat).to(precision)
+        self._event: torch.cuda.Event | None = None
+        if device.type == "cuda":
+            pinned = torch.empty(self._buffer.shape, dtype=precision, pin_memory=True)
+            self._buffer = pinned.copy_(self._buffer, non_blocking=True)
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._event.record(torch.cuda.current_stream(device))
+
+    def wait(self) -> Floats:
+        """The values, when they have arrived."""
+        if self._event is not None:
+            self._event.synchronize()
+        values: Floats = self._buffer.cpu().numpy().astype(np.float64)
+        return values
 
 
 def _held(values: Mapping[str, Measured]) -> Held:
@@ -120,3 +206,39 @@ def _held(values: Mapping[str, Measured]) -> Held:
         elif value is not None:
             held[name] = value
     return held
+
+
+def _numbers(held: Held, arrays: Iterator[Floats]) -> Numbers:
+    return {name: next(arrays).item() if isinstance(value, Tensor) else value for name, value in held.items()}
+
+
+def _measured(batches: Sequence[_Landed]) -> Iterator[tuple[list[int], LayerNorms]]:
+    """Of each layout: which batches it measured, and their layers' norms."""
+    by_layout: dict[GradientLayout, list[int]] = {}
+    for row, batch in enumerate(batches):
+        if batch.layout is not None:
+            by_layout.setdefault(batch.layout, []).append(row)
+    for layout, rows in by_layout.items():
+        yield rows, LayerNorms.of(layout, [batches[row].norms for row in rows])
+
+
+def _stretches(
+    rows: Sequence[int], layers: LayerNorms, records: Mapping[int, BatchMetrics]
+) -> Iterator[tuple[LayerStatistics, LayerNorms]]:
+    """The layers' norms split by epoch, with the record of each; batches that were refused are left out."""
+    by_epoch: dict[int, list[int]] = {}
+    for place, row in enumerate(rows):
+        if row in records:
+            by_epoch.setdefault(records[row].epoch, []).append(place)
+    for epoch, places in by_epoch.items():
+        norms = layers.take(places)
+        yield norms.statistics(epoch, [records[rows[place]].batch_idx for place in places]), norms
+
+
+def _together(refused: Sequence[RecordError]) -> RecordError | None:
+    """The first error, with the number of others."""
+    if len(refused) < 2:
+        return refused[0] if refused else None
+    first = refused[0]
+    also = f" {len(refused) - 1} later batches were refused, too."
+    return RecordError(first.what, got=first.got, do=first.do + also)

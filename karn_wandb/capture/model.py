@@ -1,11 +1,11 @@
-"""A model seen from outside: host, slots, parameters, stages, gradient norms. Found by structure, not by base class."""
+"""A model seen from outside: host, slots, parameters, stages. Found by structure, not by base class."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import reduce
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -80,30 +80,55 @@ def stage_of(slot: SlotLike) -> SeedStage:
         ) from None
 
 
-def split_parameters(model: nn.Module, slots: Mapping[str, SlotLike]) -> tuple[list[nn.Parameter], dict[str, list[nn.Parameter]]]:
-    """Parameters of the host, and of each slot's seed module; each once.
+class Owned(NamedTuple):
+    """A parameter and the module that owns it directly.
+
+    Attributes:
+        slot_id: The slot whose seed module it is in; None in the host.
+        name: Qualified name of the owner in the model. A seed module that is not registered in the model is named as if
+            it were, `seed_slots.<slot_id>.seed`.
+        inner: Name of the owner inside the seed module; `name` in the host.
+        parameter: The parameter.
+    """
+
+    slot_id: str | None
+    name: str
+    inner: str
+    parameter: nn.Parameter
+
+
+def owned_parameters(model: nn.Module, slots: Mapping[str, SlotLike]) -> Iterator[Owned]:
+    """All parameters, each once and with its first owner: owner by owner, the host's first, then slot by slot.
 
     What host and seed module share is the host's; what seed modules share is the first one's.
     """
-    seeds = {slot.seed for slot in slots.values() if slot.seed is not None}
-    host = dict.fromkeys(p for module in _modules_outside(seeds, model) for p in module.parameters(recurse=False))
-    taken, by_slot = set(host), {}
-    for slot_id, slot in slots.items():
-        own = [] if slot.seed is None else [p for p in slot.seed.parameters() if p not in taken]
-        taken.update(own)
-        by_slot[slot_id] = own
-    return list(host), by_slot
+    taken: set[nn.Parameter] = set()
+    for slot_id, name, inner, module in _owners(model, slots):
+        for parameter in module.parameters(recurse=False):
+            if parameter not in taken:
+                taken.add(parameter)
+                yield Owned(slot_id, name, inner, parameter)
 
 
-def _modules_outside(seeds: set[nn.Module], model: nn.Module) -> Iterator[nn.Module]:
-    """The model and the modules in it, each once, but for seed modules and what is reached only through them."""
-    waiting, seen = [model], set(seeds)
-    while waiting:
-        module = waiting.pop()
-        if module not in seen:
-            seen.add(module)
-            waiting.extend(module.children())
-            yield module
+def _owners(model: nn.Module, slots: Mapping[str, SlotLike]) -> Iterator[tuple[str | None, str, str, nn.Module]]:
+    """Modules of the host, then those of each seed module: slot, qualified name, name in host or seed module, module."""
+    seeds = {slot_id: slot.seed for slot_id, slot in slots.items() if slot.seed is not None}
+    for name, module in model.named_modules(memo=set(seeds.values())):
+        yield None, name, name, module
+    names = {module: name for name, module in model.named_modules()} if seeds else {}
+    for slot_id, seed in seeds.items():
+        prefix = names.get(seed, f"seed_slots.{slot_id}.seed")
+        for inner, module in seed.named_modules():
+            yield slot_id, ".".join(filter(None, (prefix, inner))), inner, module
+
+
+def split_parameters(model: nn.Module, slots: Mapping[str, SlotLike]) -> tuple[list[nn.Parameter], dict[str, list[nn.Parameter]]]:
+    """Parameters of the host, and of each slot's seed module; each once, shared ones as in `owned_parameters`."""
+    host: list[nn.Parameter] = []
+    by_slot: dict[str, list[nn.Parameter]] = {slot_id: [] for slot_id in slots}
+    for owned in owned_parameters(model, slots):
+        (host if owned.slot_id is None else by_slot[owned.slot_id]).append(owned.parameter)
+    return host, by_slot
 
 
 def count(parameters: Iterable[nn.Parameter]) -> int:
@@ -154,12 +179,6 @@ class AttachedModel:
         """State of each slot, now."""
         _, seeds = split_parameters(self.model, self.slots)
         return {slot_id: slot_snapshot(slot, count(seeds[slot_id])) for slot_id, slot in self.slots.items()}
-
-    def gradient_norms(self) -> tuple[Tensor | None, dict[str, Tensor]]:
-        """Norm of the host's gradients, and of each seed module's that has some, as tensors."""
-        host, seeds = split_parameters(self.model, self.slots)
-        norms = {slot_id: gradient_norm(parameters) for slot_id, parameters in seeds.items()}
-        return gradient_norm(host), {slot_id: norm for slot_id, norm in norms.items() if norm is not None}
 
 
 def slot_snapshot(slot: SlotLike, seed_params: int) -> SlotSnapshot:
