@@ -1,69 +1,223 @@
-"""What a log call costs the training thread, against a plain `run.log` of the same values.
+"""What one log call costs the training thread, against a plain `run.log` of the same values.
 
     python -m benchmarks.call_latency
 
-Blocks of calls alternate between the two, offline, in one process; printed are medians over blocks. The work that
-sinks do on their own threads is not in it, though it competes for the interpreter: the drain time says how much there was.
+The calls are spaced as in training: before each there is other work. What the sinks' threads have to do for a call is
+done before the next one, so that it slows neither; `benchmarks.overhead` is where it counts.
 """
 
 from __future__ import annotations
 
-import statistics
-import tempfile
+import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
 
+import numpy as np
+import torch
 import wandb
 
 import karn_wandb
-from karn_wandb import EpochSnapshot, HostSnapshot, SeedStage, SlotSnapshot
-from karn_wandb.schema import encode_row
+from benchmarks.offline import drain, offline_options, setting, table
+from karn_wandb import (
+    AdvantageStats,
+    BatchMetrics,
+    EpochSnapshot,
+    FactoredAction,
+    GateEvaluationTrace,
+    HostSnapshot,
+    PolicySnapshot,
+    PPOUpdate,
+    RatioStats,
+    SeedStage,
+    SlotSnapshot,
+)
+from karn_wandb.records import Record, StageTransition
 
-BLOCKS = 30
-CALLS = 100
+INTERVAL = 32
+"""`log_batch` brings its batches to the host every so many calls, so means are taken over whole intervals."""
+
+STAGES = (SeedStage.BLENDING, SeedStage.HOLDING)
+SLOTS = ("early", "mid", "late")
+HEADS = ("op", "slot", "blueprint", "blend")
+
+GATE = GateEvaluationTrace(
+    "early",
+    "G2",
+    passed=True,
+    target_stage=SeedStage.BLENDING,
+    epoch=3,
+    seed_id="early-1",
+    checks_passed=("improvement", "gradient_ratio"),
+    measurements={"improvement": 1.5, "gradient_ratio": 0.4},
+    thresholds={"improvement": 0.5, "gradient_ratio": 0.05},
+)
+DECISION = PolicySnapshot(
+    observation_vector=tuple(i / 16 for i in range(16)),
+    action=FactoredAction("GERMINATE", "early", "conv_light", "linear"),
+    action_log_probs=dict.fromkeys(HEADS, -0.7),
+    value_estimate=1.2,
+    reward_total=0.3,
+    entropy=1.1,
+)
+UPDATE = PPOUpdate(
+    policy_loss=-0.01,
+    value_loss=0.4,
+    entropy=1.1,
+    kl_divergence=0.01,
+    explained_variance=0.6,
+    grad_norm=0.5,
+    learning_rate=3e-4,
+    per_head_kl=dict.fromkeys(HEADS, 0.01),
+    per_head_entropy=dict.fromkeys(HEADS, 1.1),
+    advantages=AdvantageStats(0.0, 1.0, -3.0, 3.0, 0.1),
+    ratios=RatioStats(1.0, 0.1, 0.1),
+)
 
 
 def snapshot(epoch: int) -> EpochSnapshot:
     """An epoch of a host with three slots."""
-    names = ("early", "mid", "late")
-    slots = {name: SlotSnapshot(name, SeedStage.BLENDING, 3, f"{name}-1", "conv_light", 100, 0.5) for name in names}
-    host = HostSnapshot(epoch, 0.5, 80.0, 0.6, 79.0, 1000, 300, 1300, 0, 0.1, dict.fromkeys(names, 0.2), 0.0)
+    slots = {name: SlotSnapshot(name, SeedStage.BLENDING, 3, f"{name}-1", "conv_light", 100, 0.5) for name in SLOTS}
+    host = HostSnapshot(epoch, 0.5, 80.0, 0.6, 79.0, 1000, 300, 1300, 0, 0.1, dict.fromkeys(SLOTS, 0.2), 0.0)
     return EpochSnapshot(epoch, host, slots)
 
 
-def seconds_a_call(call: Callable[[int], object], first: int) -> float:
-    """Mean of one block of calls."""
-    started = time.perf_counter()
-    for i in range(first, first + CALLS):
-        call(i)
-    return (time.perf_counter() - started) / CALLS
+def stage(call: int) -> StageTransition:
+    """A change of stage that is legal after the one before."""
+    before, after = STAGES[call % 2], STAGES[1 - call % 2]
+    return StageTransition("early", before, after, 3, "early-1", "conv_light", 100, 0.5, 1.5, 0.8, "heuristic", "alpha is full")
 
 
-def main() -> None:
-    """Run and print."""
-    with tempfile.TemporaryDirectory() as folder:
-        options = {"mode": "offline", "dir": folder, "settings": wandb.Settings(silent=True, console="off")}
-        plain = wandb.init(project="latency", reinit="create_new", **options)
-        run = karn_wandb.init("latency", **options)
-        row = encode_row(run.emit(karn_wandb.TelemetryEvent(event_type="EPOCH_COMPLETED", data=snapshot(1))))
-        batch = {"batch/loss": 0.5, "batch/accuracy": 80.0}
-        calls: dict[str, Callable[[int], object]] = {
-            "run.log, a batch's values": lambda i: plain.log({**batch, "batch_step": i}),
-            "log_batch": lambda _: run.log_batch(loss=0.5, accuracy=80.0),
-            "run.log, an epoch's values": lambda i: plain.log({**row, "epoch": i}),
-            "log_epoch, written and flushed": lambda i: run.log_epoch(snapshot(i + 2)),
-        }
-        times: dict[str, list[float]] = {name: [] for name in calls}
-        for block in range(BLOCKS):
-            for name, call in calls.items():
-                times[name].append(seconds_a_call(call, block * CALLS))
-        started = time.perf_counter()
+def fields_of(record: Any) -> dict[str, Any]:
+    """The keywords that make the record."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested values as the keys and values of one `run.log`."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}/")
+        elif value is not None:
+            yield prefix + name, value
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One kind of call, timed once a round.
+
+    Attributes:
+        name: In the table.
+        make: Takes the number of the round, and makes the call whose time is taken.
+        against: The call it is compared with, None for those that others are compared with.
+    """
+
+    name: str
+    make: Callable[[int], Callable[[], object]]
+    against: str | None = None
+
+
+@contextmanager
+def prepared(options: dict[str, Any]) -> Iterator[tuple[list[Call], list[karn_wandb.Run]]]:
+    """The calls, and those of the runs they log to that have sinks; all runs are finished at the end.
+
+    Batches, epochs and events have a run each: on one run an event would bring the batches before it to the host, and
+    pay for them.
+    """
+    plain = wandb.init(project="latency", **options)
+    runs = [karn_wandb.init("latency", **options) for _ in range(5)]
+    floats, tensors, snapshots, keywords, events = runs
+    loss, accuracy = torch.tensor(0.5), torch.tensor(80.0)
+
+    def plainly(name: str, record: Record) -> Call:
+        return Call(name, lambda _: partial(plain.log, dict(flat(record.to_plain(), f"{type(record).__name__}/"))))
+
+    def epoch(number: int) -> Callable[[], object]:
+        made = snapshot(number + 1)
+        return partial(keywords.log_epoch, **{**fields_of(made.host), "slots": made.slots})
+
+    def event(what: str, record: Callable[[int], Record], log: Callable[..., object]) -> list[Call]:
+        against = f"run.log of a {what}"
+        return [plainly(against, record(0)), Call(f"log_{what}", lambda i: partial(log, **fields_of(record(i))), against)]
+
+    batch, whole = "run.log of a batch", "run.log of an epoch"
+    compared = [
+        plainly(batch, BatchMetrics(3, 7, 0.5, 80.0)),
+        Call("log_batch, floats", lambda _: partial(floats.log_batch, loss=0.5, accuracy=80.0), batch),
+        Call("log_batch, tensors", lambda _: partial(tensors.log_batch, loss=loss, accuracy=accuracy), batch),
+        plainly(whole, snapshot(1)),
+        Call("log_epoch, a snapshot", lambda i: partial(snapshots.log_epoch, snapshot(i + 1)), whole),
+        Call("log_epoch, keywords", epoch, whole),
+        *event("stage", stage, events.log_stage),
+        *event("gate", lambda _: GATE, events.log_gate),
+        *event("decision", lambda _: DECISION, events.log_decision),
+        *event("ppo_update", lambda _: UPDATE, events.log_ppo_update),
+    ]
+    yield compared, runs
+    plain.finish()
+    for run in runs:
         run.finish()
-        drained = time.perf_counter() - started
-        plain.finish()
-    for name, measured in times.items():
-        print(f"{name:<32} {1e6 * statistics.median(measured):8.0f} us")
-    print(f"finish, which delivers the rest  {drained:8.1f} s")
+
+
+def other_work(seconds: float) -> None:
+    """Matrix products for a while, which leave the interpreter to other threads as training does."""
+    matrix = torch.ones(128, 128)
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        torch.mm(matrix, matrix)
+
+
+def measure(
+    compared: list[Call], runs: list[karn_wandb.Run], intervals: int, pause: float = 0.002, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Microseconds of each call, by name; an interval of rounds to warm up is left out.
+
+    Args:
+        compared: The calls.
+        runs: Runs whose sinks are waited for after each call.
+        intervals: Number of intervals of 32 rounds; every round makes each call once, in an order shuffled anew.
+        pause: Seconds of other work before each call.
+        seed: Random seed of the order.
+    """
+    generator = np.random.default_rng(seed)
+    times = np.zeros((len(compared), (intervals + 1) * INTERVAL))
+    for number in range(times.shape[1]):
+        for place in generator.permutation(len(compared)):
+            call = compared[place].make(number)
+            other_work(pause)
+            started = time.perf_counter_ns()
+            call()
+            times[place, number] = (time.perf_counter_ns() - started) / 1e3
+            for run in runs:
+                drain(run)
+    return {call.name: row[INTERVAL:] for call, row in zip(compared, times, strict=True)}
+
+
+def report(compared: list[Call], times: Mapping[str, np.ndarray]) -> str:
+    """The Markdown table, with each call's median and mean over those of the `run.log` of the same values."""
+    rows = []
+    for call in compared:
+        own = times[call.name]
+        row = [call.name, *(f"{value:.0f}" for value in (np.median(own), np.quantile(own, 0.9), own.mean()))]
+        if call.against is None:
+            rows.append([*row, "", ""])
+        else:
+            of = times[call.against]
+            rows.append([*row, f"{np.median(own) / np.median(of):.2f}", f"{own.mean() / of.mean():.2f}"])
+    return table(["call", "median, µs", "90 % below, µs", "mean, µs", "medians' ratio", "means' ratio"], rows)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--intervals", type=int, default=30, help=f"intervals of {INTERVAL} rounds, each call once a round")
+    intervals = parser.parse_args(arguments).intervals
+    with offline_options() as options, prepared(options) as (compared, runs):
+        times = measure(compared, runs, intervals)
+    print(f"{intervals * INTERVAL} calls of each. {setting()}.\n\n{report(compared, times)}")
 
 
 if __name__ == "__main__":
