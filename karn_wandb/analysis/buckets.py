@@ -1,0 +1,159 @@
+"""Gradient histograms, put together and made ready to be drawn.
+
+A bucket holds the magnitudes from its lower edge up to the next bucket's, which is not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karn_wandb.errors import UsageError
+from karn_wandb.records import GradientHistogram
+
+FINITE = 1020
+"""Buckets of finite magnitudes."""
+LARGEST = float(np.finfo(np.float32).max)
+"""Largest finite magnitude."""
+FEWEST_BINS, MOST_BINS = 8, 512
+"""Bins a drawing may have; W&B takes no histogram with more."""
+LARGEST_SMALL_FRACTION = 0.05
+"""Of the elements that are not zero, those that may be joined with the zeros to draw the others finer."""
+NOTHING = (-0.5, 0.5)
+"""Edges of the one bin where all is zero, NumPy's choice."""
+
+Integers = NDArray[np.int64]
+Reals = NDArray[np.float64]
+
+
+def bucket_edges(k: int | Integers) -> Reals:
+    """Lower edge of the magnitude bucket k, the number whose bits are k and then zeros (IEEE 754, single precision).
+
+    Args:
+        k: Bucket, 0 to 1020, of any shape. The lower edge of 1020 is infinity, the upper edge of the last finite bucket.
+
+    Returns:
+        The edges, of the same shape, exact.
+    """
+    bits = np.atleast_1d(np.asarray(k, dtype=np.uint32)) << np.uint32(21)
+    return bits.view(np.float32).astype(np.float64).reshape(np.shape(k))
+
+
+def merge(histograms: Iterable[GradientHistogram]) -> GradientHistogram:
+    """The histogram of all elements of several, exact: counts add up bucket by bucket. An empty one for none."""
+    negative, positive = np.zeros(FINITE, dtype=np.int64), np.zeros(FINITE, dtype=np.int64)
+    zeros = non_finite = 0
+    for histogram in histograms:
+        negative += _spread(histogram.negative, histogram.negative_from)
+        positive += _spread(histogram.positive, histogram.positive_from)
+        zeros += histogram.zeros
+        non_finite += histogram.non_finite
+    (negative_from, negatives), (positive_from, positives) = _occupied(negative), _occupied(positive)
+    return GradientHistogram(negatives, negative_from, positives, positive_from, zeros, non_finite)
+
+
+def drawn(histogram: GradientHistogram, bins: int = 64) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Counts and edges of a histogram to look at, with a logarithmic scale on both sides of a central bin around zero.
+
+    Every bin is closed on the left and open on the right, the last one closed, as in `numpy.histogram`, which gives the
+    same counts for the same edges and data in single precision. So edges below zero are those above it, negated and moved
+    by one unit in the last place. All finite elements are in a bin. The outermost edges are those of the outermost
+    occupied buckets.
+
+    Where there are more buckets than bins, 2, 4, 8, ... neighbours of the same sign share a bin, the same magnitudes on
+    both sides. The smallest magnitudes go to the central bin when there is no bin left for them. The finest resolution is
+    taken with which these are at most one in twenty of the elements that are not zero. Magnitudes below 2^-128 (bucket 0)
+    are in the central bin always, and not among the twenty.
+
+    Args:
+        histogram: Counts by bucket.
+        bins: Most bins wanted, 8 to 512.
+
+    Returns:
+        The counts, whole numbers; and the edges, one more, finite and increasing. One bin from -0.5 to 0.5 where no
+        element is finite and not zero.
+
+    Raises:
+        UsageError: The number of bins is out of range.
+    """
+    if not FEWEST_BINS <= bins <= MOST_BINS:
+        raise UsageError(f"a histogram is drawn with {FEWEST_BINS} to {MOST_BINS} bins", got=repr(bins))
+    histogram = merge([histogram])
+    if not (histogram.negative or histogram.positive):
+        return (float(histogram.zeros),), NOTHING
+    edges = _edges(histogram, bins)
+    return tuple(_counts(histogram, edges).tolist()), tuple(edges.tolist())
+
+
+def _spread(counts: tuple[int, ...], first: int) -> Integers:
+    """Counts of all finite buckets, of those from `first` on."""
+    spread = np.zeros(FINITE, dtype=np.int64)
+    spread[first : first + len(counts)] = counts
+    return spread
+
+
+def _occupied(counts: Integers) -> tuple[int, tuple[int, ...]]:
+    """The first bucket that is not empty, and the counts from it to the last such; 0 and nothing if all are empty."""
+    occupied = np.flatnonzero(counts)
+    if not len(occupied):
+        return 0, ()
+    first, last = int(occupied[0]), int(occupied[-1])
+    return first, tuple(counts[first : last + 1].tolist())
+
+
+def _edges(histogram: GradientHistogram, bins: int) -> Reals:
+    """Edges at the finest resolution that leaves few magnitudes to the central bin."""
+    magnitudes = _spread(histogram.negative, histogram.negative_from) + _spread(histogram.positive, histogram.positive_from)
+    below = np.concatenate([[0], np.cumsum(magnitudes)])
+    few = LARGEST_SMALL_FRACTION * below[-1]
+    first = max(1, int(np.flatnonzero(magnitudes)[0]))
+    for power in range(10):  # with 512 buckets a bin everything fits into the fewest bins, so the last one leaves nothing
+        smallest, edges = _edges_at(histogram, bins, first, 2**power)
+        if below[smallest] - below[1] <= few:
+            break
+    return edges
+
+
+def _edges_at(histogram: GradientHistogram, bins: int, first: int, joined: int) -> tuple[int, Reals]:
+    """The smallest bucket outside the central bin, the first that the bins allow; and the edges, `joined` buckets apart."""
+    low, high = _outermost(histogram)
+    cuts = np.concatenate([[first], np.arange(first - first % joined + joined, FINITE, joined)])
+    above, under = bucket_edges(cuts), _negated(cuts)
+    above_inside, under_inside = (low < above) & (above < high), (low < under) & (under < high)
+    edges_from = np.cumsum((above_inside.astype(int) + under_inside)[::-1])[::-1]
+    start = int(np.count_nonzero(edges_from > bins - 1))
+    above, under = above[start:][above_inside[start:]], under[start:][under_inside[start:]]
+    smallest = int(cuts[start]) if start < len(cuts) else FINITE
+    return smallest, np.concatenate([[low], under[::-1], above, [high]])
+
+
+def _outermost(histogram: GradientHistogram) -> tuple[float, float]:
+    """The tightest first and last edge around all finite elements."""
+    if histogram.negative:
+        low = float(_negated(histogram.negative_from + len(histogram.negative)))
+    else:
+        low = 0.0 if histogram.zeros else float(bucket_edges(histogram.positive_from))
+    if histogram.positive:
+        high = min(LARGEST, float(bucket_edges(histogram.positive_from + len(histogram.positive))))
+    else:
+        high = 0.0 if histogram.zeros else float(_negated(histogram.negative_from))
+    return low, high
+
+
+def _negated(k: int | Integers) -> Reals:
+    """Left edge of the negative numbers whose magnitude is below bucket k: minus the number just before its lower edge."""
+    before = np.nextafter(bucket_edges(k).astype(np.float32), np.float32(0))
+    return 0.0 - before.astype(np.float64)
+
+
+def _counts(histogram: GradientHistogram, edges: Reals) -> Reals:
+    """Elements in each bin; a bucket is put where its smallest magnitude belongs."""
+    negative = histogram.negative_from + np.arange(len(histogram.negative))
+    positive = histogram.positive_from + np.arange(len(histogram.positive))
+    places = np.concatenate([-bucket_edges(negative), [0.0], bucket_edges(positive)])
+    bins = len(edges) - 1
+    found = np.clip(np.searchsorted(edges, places, side="right") - 1, 0, bins - 1)
+    counts = [*histogram.negative, histogram.zeros, *histogram.positive]
+    return np.bincount(found, weights=counts, minlength=bins).astype(np.float64)
