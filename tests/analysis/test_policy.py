@@ -156,8 +156,9 @@ class TestRecentDecisions:
 
 
 def test_a_controller_that_makes_up_names_does_not_fill_the_memory():
-    analyzer = observed(*(decision(FactoredAction(f"OP{n}"), WAIT) for n in range(1000)))
-    rest = 1000 - MOST_NAMES
+    analyzer = observed(*(decision(FactoredAction(f"OP{n}"), WAIT) for n in (*range(999), 0)))
+    rest = 999 - MOST_NAMES
     assert analyzer.action_distribution()[OTHER] == rest / 1000
+    assert analyzer.action_distribution()["OP0"] == 2 / 1000, "a known name is still counted"
     assert len(analyzer.action_distribution()) == MOST_NAMES + 1
     assert analyzer.comparison().disagreements[OTHER] == rest
