@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from karn_wandb.analysis import BatchMeans, episode_outcome
-from karn_wandb.errors import RecordError, UsageError
+from karn_wandb.errors import UsageError
+from karn_wandb.keywords import record_of
+from karn_wandb.outbox import Outbox, event_of
 from karn_wandb.pipeline import KarnCollector
 from karn_wandb.records import (
     BatchMetrics,
@@ -22,7 +23,6 @@ from karn_wandb.records import (
     PolicySnapshot,
     PPOUpdate,
     Record,
-    SeedStage,
     SlotSnapshot,
     StageTransition,
     TelemetryEvent,
@@ -33,15 +33,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from karn_wandb.capture import PendingBatches, SlotLike
+    from karn_wandb.capture.gradients import GradientNorms
     from karn_wandb.instrument import Instrument
 
 R = TypeVar("R", bound=Record)
-
-STAGE_EVENTS = {
-    SeedStage.GERMINATED: TelemetryEventType.SEED_GERMINATED,
-    SeedStage.FOSSILIZED: TelemetryEventType.SEED_FOSSILIZED,
-    SeedStage.PRUNED: TelemetryEventType.SEED_PRUNED,
-}
 
 
 class EpisodeLog:
@@ -64,6 +59,8 @@ class EpisodeLog:
         self._state = collector.episode(env_id, episode_idx, scoped=scoped)
         self._instrument: Instrument | None = None
         self._pending: PendingBatches | None = None
+        self._outbox = Outbox(collector, env_id, episode_idx, scoped=scoped)
+        self._news = True
         self._means = BatchMeans()
         self._batch_idx = 0
         self._outcome: EpisodeOutcome | None = None
@@ -73,13 +70,18 @@ class EpisodeLog:
         """The epoch in training: one after the last that was logged, from 1."""
         return max(self._state.last_epoch, 0) + 1
 
+    @property
+    def concluded(self) -> bool:
+        """Whether the episode has ended."""
+        return self._outcome is not None
+
     def log_context(self, context: EpisodeContext) -> EpisodeContext:
         """Say what is trained; a later context completes an earlier one."""
-        return self._keep(TelemetryEventType.EPISODE_STARTED, _record(EpisodeContext, context, {}))
+        return self._keep(record_of(EpisodeContext, context, {}))
 
     def log_baseline(self, baseline: HostBaseline | None = None, /, **values: Any) -> HostBaseline:
         """Say how the host does alone: at epoch 0, and at the end of a paired host-only run."""
-        return self._keep(TelemetryEventType.BASELINE_RECORDED, _record(HostBaseline, baseline, values))
+        return self._keep(record_of(HostBaseline, baseline, values))
 
     def log_batch(
         self,
@@ -118,19 +120,19 @@ class EpisodeLog:
         }
         if metrics is not None:
             given = {**values, "epoch": epoch, "batch_idx": batch_idx, "seed_grad_norms": seed_grad_norms}
-            record = _record(BatchMetrics, metrics, {name: value for name, value in given.items() if value is not None})
+            record = record_of(BatchMetrics, metrics, {name: value for name, value in given.items() if value is not None})
             self._batch_idx = record.batch_idx + 1
-            self._keep(TelemetryEventType.BATCH_COMPLETED, record)
+            self._keep(record)
             return
         if loss is None:
             raise UsageError("log_batch needs a loss", got="None", do="Pass loss=, or a BatchMetrics.")
-        norms = dict(seed_grad_norms or {})
-        if host_grad_norm is None and self._instrument is not None:
-            values["host_grad_norm"], measured = self._instrument.gradient_norms()
-            norms = {**measured, **norms}
         index = self._batch_idx if batch_idx is None else batch_idx
         self._batch_idx = index + 1
-        self._pending_batches().add(self.current_epoch if epoch is None else epoch, index, values, norms)
+        gradients = self._measure(values)
+        pending = self._pending_batches()
+        pending.add(self.current_epoch if epoch is None else epoch, index, values, seed_grad_norms or {}, gradients)
+        if pending.due:
+            self._flush()
 
     def log_epoch(self, snapshot: EpochSnapshot | None = None, /, **values: Any) -> EpochSnapshot:
         """Log the end of an epoch; returns when it is on disk.
@@ -142,24 +144,28 @@ class EpisodeLog:
                 means over the batches, parameters and slots come from the attached model.
         """
         self._flush_batches()
-        snapshot = self._snapshot(values) if snapshot is None else _record(EpochSnapshot, snapshot, values)
-        return self._keep(TelemetryEventType.EPOCH_COMPLETED, snapshot)
+        snapshot = self._snapshot(values) if snapshot is None else record_of(EpochSnapshot, snapshot, values)
+        if self._instrument is not None:
+            for top in self._instrument.seed_layers(snapshot.epoch):
+                self._outbox.add(top)
+            self._instrument.begin_epoch()
+        return self._keep(snapshot)
 
     def log_decision(self, decision: PolicySnapshot | None = None, /, **values: Any) -> PolicySnapshot:
         """Log a decision of the policy; keywords are the fields of `PolicySnapshot`."""
-        return self._keep(TelemetryEventType.DECISION_MADE, _record(PolicySnapshot, decision, values))
+        return self._keep(record_of(PolicySnapshot, decision, values))
 
     def log_ppo_update(self, update: PPOUpdate | None = None, /, **values: Any) -> PPOUpdate:
         """Log a PPO update; keywords are the fields of `PPOUpdate`."""
-        return self._keep(TelemetryEventType.PPO_UPDATE_COMPLETED, _record(PPOUpdate, update, values))
+        return self._keep(record_of(PPOUpdate, update, values))
 
     def log_counterfactual(self, matrix: CounterfactualMatrix) -> CounterfactualMatrix:
         """Log a counterfactual matrix."""
-        return self._keep(TelemetryEventType.COUNTERFACTUAL_MATRIX_COMPUTED, _record(CounterfactualMatrix, matrix, {}))
+        return self._keep(record_of(CounterfactualMatrix, matrix, {}))
 
     def log_trace(self, trace: DenseTrace | None = None, /, **values: Any) -> DenseTrace:
         """Log a dense trace; keywords are the fields of `DenseTrace`."""
-        return self._keep(TelemetryEventType.DENSE_TRACE_RECORDED, _record(DenseTrace, trace, values))
+        return self._keep(record_of(DenseTrace, trace, values))
 
     def log_stage(
         self, slot_id: str | StageTransition, from_stage: Any = None, to_stage: Any = None, **values: Any
@@ -176,22 +182,26 @@ class EpisodeLog:
             TransitionError: The change is not legal.
         """
         if isinstance(slot_id, StageTransition):
-            change = _record(StageTransition, slot_id, values)
+            change = record_of(StageTransition, slot_id, values)
         else:
             named = {"slot_id": slot_id, "from_stage": from_stage, "to_stage": to_stage, "epoch": self.current_epoch - 1}
-            change = _record(StageTransition, None, named | values)
-        return self._keep(STAGE_EVENTS.get(change.to_stage, TelemetryEventType.SEED_STAGE_CHANGED), change)
+            change = record_of(StageTransition, None, named | values)
+        return self._keep(change)
 
     def log_gate(self, gate: GateEvaluationTrace | None = None, /, **values: Any) -> GateEvaluationTrace:
         """Log a check of a gate; keywords are the fields of `GateEvaluationTrace`."""
         if gate is None:
             values.setdefault("epoch", self.current_epoch - 1)
-        return self._keep(TelemetryEventType.SEED_GATE_EVALUATED, _record(GateEvaluationTrace, gate, values))
+        return self._keep(record_of(GateEvaluationTrace, gate, values))
 
     def emit(self, event: TelemetryEvent) -> TelemetryEvent:
         """Log any event as one of this episode."""
+        self._check_open(event.event_type)
         self._flush_batches()
-        return self._send(event)
+        own = self._outbox.add_event(event)
+        self._send()
+        self._observe(own.data)
+        return own
 
     def attach(
         self,
@@ -219,14 +229,17 @@ class EpisodeLog:
                 self.log_context(completed)
 
     def detach(self) -> None:
-        """Forget the attached model."""
-        self._flush_batches()
+        """Forget the attached model, and take all hooks off it."""
+        self._flush()
+        if self._instrument is not None:
+            self._instrument.remove()
         self._instrument = None
 
     def conclude(self, *, state: Literal["finished", "failed"] = "finished", reason: str = "") -> EpisodeOutcome:
         """Log how the episode ended; once, later calls return the same outcome."""
         if self._outcome is None:
-            self._flush_batches()
+            self.detach()
+            self.collector.settle(self.env_id, self.episode_idx, scoped=self._scoped)
             outcome = episode_outcome(
                 self._state.analytics,
                 self._state.lifecycle,
@@ -234,7 +247,7 @@ class EpisodeLog:
                 reason=reason,
                 dropped_records=self.collector.dropped_records,
             )
-            self._outcome = self._keep(TelemetryEventType.EPISODE_OUTCOME, outcome)
+            self._outcome = self._keep(outcome)
         return self._outcome
 
     def _snapshot(self, values: dict[str, Any]) -> EpochSnapshot:
@@ -243,7 +256,7 @@ class EpisodeLog:
         measured = self._means.fields()
         if self._instrument is not None:
             measured |= self._instrument.parameter_counts()
-        host = _record(HostSnapshot, None, {"epoch": epoch, **measured, **values})
+        host = record_of(HostSnapshot, None, {"epoch": epoch, **measured, **values})
         found = self._measured_slots(host)
         return EpochSnapshot(epoch=host.epoch, host=host, slots=found if slots is None else slots, policy=policy)
 
@@ -251,36 +264,63 @@ class EpisodeLog:
         """The attached model's slots after the epoch; their coalitions are evaluated first, for the removal costs."""
         if self._instrument is None:
             return {}
-        matrix = self._instrument.evaluate(host.epoch)
+        matrix = self._instrument.evaluate(host.epoch, per_class=self._state.desk.research)
         if matrix is not None:
             self.log_counterfactual(matrix)
         history, found = self._state.slots, self._instrument.slot_snapshots()
         return {name: history.complete(slot, host.epoch, host.val_accuracy) for name, slot in found.items()}
 
+    def _measure(self, values: dict[str, Any]) -> GradientNorms | None:
+        """What the attached model says of the batch; its leakage goes into `values` unless it was passed."""
+        if self._instrument is None:
+            return None
+        if self._news:  # between two batches, so that where dense capture begins does not depend on how fast a thread is
+            self._instrument.dense = self._state.desk.dense
+            self._news = False
+        measured = self._instrument.measure()
+        if values["isolation_leakage"] is None:
+            values["isolation_leakage"] = measured.leakage
+        return measured.gradients
+
     def _pending_batches(self) -> PendingBatches:
         if self._pending is None:
             from karn_wandb.capture import PendingBatches  # noqa: PLC0415 -- loads torch, which logging alone does not need
 
-            self._pending = PendingBatches(lambda batch: self._emit(TelemetryEventType.BATCH_COMPLETED, batch))
+            self._pending = PendingBatches()
         return self._pending
 
     def _flush_batches(self) -> None:
-        if self._pending is not None:
-            self._pending.flush()
+        """Turn the pending batches into events that go ahead of the next one.
 
-    def _keep(self, event_type: TelemetryEventType, record: R) -> R:
+        Raises:
+            RecordError: A batch has a bad value; it is left out, all others are emitted before this is raised.
+        """
+        if self._pending is None:
+            return
+        flushed = self._pending.flush()
+        for batch in flushed.batches:
+            self._means.observe(batch)
+            self._outbox.add(batch)
+        layers = flushed.layers
+        if self._instrument is not None:
+            layers = self._instrument.complete_layers(layers, flushed.layer_norms)
+        for statistics in layers:
+            self._outbox.add(statistics)
+        if flushed.refused is not None:
+            self._send()
+            raise flushed.refused
+
+    def _keep(self, record: R) -> R:
+        self._check_open(event_of(record))
         self._flush_batches()
-        self._emit(event_type, record)
+        self._outbox.add(record)
+        self._send()
+        self._observe(record)
         return record
 
-    def _emit(self, event_type: TelemetryEventType, record: Record) -> None:
-        slot_id, seed_id = getattr(record, "slot_id", ""), getattr(record, "seed_id", None) or ""
-        self._send(TelemetryEvent(event_type=event_type, data=record, slot_id=slot_id, seed_id=seed_id))
-
-    def _send(self, event: TelemetryEvent) -> TelemetryEvent:
-        self._check_open(event.event_type)
-        kept = self.collector.emit(replace(event, env_id=self.env_id, episode_idx=self.episode_idx, scoped=self._scoped))
-        match event.data:
+    def _observe(self, record: object) -> None:
+        """Keep up with what was logged other than by keywords of a batch."""
+        match record:
             case BatchMetrics() as batch:
                 self._means.observe(batch)
             case EpochSnapshot():
@@ -288,37 +328,16 @@ class EpisodeLog:
                 self._batch_idx = 0
             case _:
                 pass
-        return kept
+
+    def _send(self) -> None:
+        self._news = True
+        self._outbox.send()
+
+    def _flush(self) -> None:
+        """Emit the batches that are pending."""
+        self._flush_batches()
+        self._send()
 
     def _check_open(self, event_type: TelemetryEventType) -> None:
         if self._outcome is not None:
             raise UsageError("nothing can be logged after the episode ended", got=event_type.name, do="Conclude it last.")
-
-
-def _record(cls: type[R], given: R | None, values: dict[str, Any]) -> R:
-    """The record that was given, or one made of keywords; a wrong keyword names those there are."""
-    if given is not None:
-        if values:
-            raise UsageError(f"pass a {cls.__name__} or keywords, not both", got=", ".join(values), do="Drop one.")
-        if not isinstance(given, cls):
-            raise RecordError(f"expected a {cls.__name__}", got=type(given).__name__, do="Pass the record or its fields.")
-        return given
-    names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
-    unknown = [name for name in values if name not in names]
-    if unknown:
-        raise RecordError(f"{cls.__name__} has no field {unknown[0]!r}", do=f"Its fields are {', '.join(names)}.")
-    try:
-        return cls(**{name: _plain(value) for name, value in values.items()})
-    except TypeError as error:
-        raise RecordError(f"{cls.__name__} is incomplete", got=str(error), do="Pass the missing fields.") from None
-
-
-def _plain(value: Any) -> Any:
-    """Tensors and arrays as Python numbers and lists, inside mappings and sequences too; all else as it is."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {name: _plain(v) for name, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    return value

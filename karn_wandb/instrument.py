@@ -1,17 +1,37 @@
-"""What an episode measures on the attached model by itself: its state, its gradients, coalitions of its slots."""
+"""What an episode measures on the attached model by itself: its state, gradients, layers, coalitions of its slots."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from karn_wandb.attribution import CounterfactualEngine, ModelEvaluator
-from karn_wandb.capture import AttachedModel, SlotLike
-from karn_wandb.capture.model import slot_width, stage_of
-from karn_wandb.records import OCCUPIED, CounterfactualMatrix, EpisodeContext, KarnConfig, SlotSnapshot
+from karn_wandb.capture.activations import ActivationProbe
+from karn_wandb.capture.gradients import GradientLayout, GradientNorms, LayerNorms
+from karn_wandb.capture.histograms import GradientHistograms
+from karn_wandb.capture.isolation import IsolationProbe
+from karn_wandb.capture.layers import SeedLayerMeans, compact
+from karn_wandb.capture.model import AttachedModel, SlotLike, slot_width, stage_of
+from karn_wandb.records import (
+    OCCUPIED,
+    CounterfactualMatrix,
+    EpisodeContext,
+    KarnConfig,
+    LayerStatistics,
+    SeedLayerNorm,
+    SeedLayerNorms,
+    SlotSnapshot,
+)
+
+
+class Measured(NamedTuple):
+    """What one batch left behind, still on the device."""
+
+    gradients: GradientNorms | None
+    leakage: Tensor | None
 
 
 class Instrument:
@@ -19,7 +39,7 @@ class Instrument:
 
     Args:
         config: Settings of the instrument.
-        model: The network.
+        model: The network, or what `torch.compile` made of it.
         slots: Its slots; found by structure when None.
         val_loader: Batches on which coalitions are evaluated; None evaluates none.
     """
@@ -27,18 +47,76 @@ class Instrument:
     def __init__(
         self, config: KarnConfig, model: nn.Module, slots: Mapping[str, SlotLike] | None = None, val_loader: Any = None
     ) -> None:
+        model = getattr(model, "_orig_mod", model)
         self._config = config
         self._attached = AttachedModel(model, slots)
         self._loader = val_loader
+        self._layout = GradientLayout.of(model, self._attached.slots)
+        self._isolation = IsolationProbe(self._attached.slots, model)
+        self._isolation.install()
+        self._histograms = GradientHistograms()
+        self._activations = ActivationProbe(model)
+        self._seed_layers = SeedLayerMeans() if config.seed_layer_summaries and not config.seed_health_compact else None
+        self._dense = False
 
     @property
     def slot_ids(self) -> tuple[str, ...]:
         """Slots of the model."""
         return tuple(self._attached.slots)
 
-    def gradient_norms(self) -> tuple[Tensor | None, dict[str, Tensor]]:
-        """Norm of the host's gradients, and of each seed module's, still on the device."""
-        return self._attached.gradient_norms()
+    @property
+    def dense(self) -> bool:
+        """Whether histograms and activations of the coming batches are captured."""
+        return self._dense
+
+    @dense.setter
+    def dense(self, wanted: bool) -> None:
+        if wanted != self._dense:
+            self._dense = self._activations.active = wanted
+            (self._activations.install if wanted else self._activations.remove)()
+
+    def measure(self) -> Measured:
+        """Measure the batch that was just trained on; reads no value from the device."""
+        if not self._layout.fits(self._attached.slots):
+            self._lay_out()
+        gradients = self._layout.measure()
+        if self._dense and gradients is not None:
+            self._histograms.add(self._layout.gradients())
+        return Measured(gradients, self._isolation.measure())
+
+    def _lay_out(self) -> None:
+        before = self._layout.seeds
+        self._layout = GradientLayout.of(self._attached.model, self._attached.slots)
+        if self._seed_layers is not None:
+            for slot_id, seed in self._layout.seeds.items():
+                if seed is not before.get(slot_id):
+                    self._seed_layers.forget(slot_id)
+
+    def complete_layers(self, layers: tuple[LayerStatistics, ...], norms: Iterable[LayerNorms]) -> tuple[LayerStatistics, ...]:
+        """The statistics of some batches, with the histograms and activations that were captured meanwhile."""
+        if self._seed_layers is not None:
+            for stretch in norms:
+                for batch in stretch.by_seed_layer():
+                    self._seed_layers.observe(batch)
+        if not (layers and self._dense):
+            return layers
+        *earlier, newest = layers
+        return *earlier, replace(newest, histograms=self._histograms.take(), activations=self._activations.take())
+
+    def seed_layers(self, epoch: int) -> tuple[SeedLayerNorm | SeedLayerNorms, ...]:
+        """The top layers of each seed module over the epoch; none when that is switched off."""
+        if self._seed_layers is None:
+            return ()
+        found = self._seed_layers.summaries(epoch, self._attached.slots, self._config.seed_layer_top_k)
+        together = compact(found) if self._config.seed_layer_compact_events else None
+        return found if together is None else (together,)
+
+    def begin_epoch(self) -> None:
+        """Look at the model anew: what was frozen, thawed or replaced since is seen from now on."""
+        self._lay_out()
+        self._isolation.refresh()
+        if self._dense:
+            self._activations.install()
 
     def parameter_counts(self) -> dict[str, int]:
         """Fields of a `HostSnapshot`."""
@@ -48,14 +126,14 @@ class Instrument:
         """State of each slot."""
         return self._attached.slot_snapshots()
 
-    def evaluate(self, epoch: int) -> CounterfactualMatrix | None:
+    def evaluate(self, epoch: int, *, per_class: bool = False) -> CounterfactualMatrix | None:
         """The coalitions of the occupied slots, when there is a loader and it is the epoch for it."""
         if self._loader is None or epoch % self._config.counterfactual_every:
             return None
         slots = {name: slot for name, slot in self._attached.slots.items() if stage_of(slot) in OCCUPIED}
         if not slots:
             return None
-        evaluator = ModelEvaluator(self._attached.model, self._loader, slots=slots)
+        evaluator = ModelEvaluator(self._attached.model, self._loader, slots=slots, per_class=per_class)
         engine = CounterfactualEngine(self._config.counterfactual, seed=epoch)
         return engine.evaluate(slot_ids=tuple(slots), value=evaluator, epoch=epoch, alphas=evaluator.alphas)
 
@@ -67,3 +145,8 @@ class Instrument:
             host_architecture=context.host_architecture or type(self._attached.model).__name__,
             slot_config=context.slot_config or {name: slot_width(slot) for name, slot in self._attached.slots.items()},
         )
+
+    def remove(self) -> None:
+        """Take all hooks off the model."""
+        self.dense = False
+        self._isolation.remove()

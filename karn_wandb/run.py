@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import atexit
-import hashlib
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from karn_wandb._version import __version__
 from karn_wandb.active import activate
 from karn_wandb.episode import EpisodeLog
-from karn_wandb.errors import ClaimsError, KarnError, KarnWarning, UsageError
+from karn_wandb.errors import KarnError, KarnWarning, UsageError
 from karn_wandb.pipeline import LOG_NAME, KarnCollector, RecordLog, Sink
-from karn_wandb.records import EpisodeContext, EpisodeOutcome, KarnConfig, RunInfo, TelemetryEventType
-from karn_wandb.schema.config import OWN_KEYS, config_of, episode_config, overlay, user_config, with_config
+from karn_wandb.provenance import as_mapping, context_of, hash_of, info_of
+from karn_wandb.records import EpisodeContext, EpisodeOutcome, KarnConfig, RunInfo
+from karn_wandb.schema.config import OWN_KEYS, config_of, episode_config, overlay, user_config
 from karn_wandb.settings import with_environment
 
 if TYPE_CHECKING:
@@ -60,8 +59,8 @@ def init(
         wandb.errors.Error: W&B refuses the run for another reason than being unreachable.
     """
     karn = with_environment(karn or KarnConfig(), os.environ)
-    own = config_of(karn, _hash(claims))
-    user = _as_mapping(wandb_options.pop("config", None))
+    own = config_of(karn, hash_of(claims))
+    user = as_mapping(wandb_options.pop("config", None))
     taken = sorted(set(user) & set(OWN_KEYS))
     if taken:
         raise UsageError(f"config may not use the key {taken[0]!r}", do="This package keeps its own settings there: rename it.")
@@ -101,7 +100,7 @@ def _assemble(
     final = dict(wandb_run.config)
     karn = KarnConfig.from_plain(overlay(karn.to_plain(), final.get("karn", {})))
     config = overlay(user, user_config(final))
-    context = _context(episode, final, config)
+    context = context_of(episode, final, config)
     writes = not wandb_run.disabled
     log = RecordLog(Path(wandb_run.dir).parent / LOG_NAME if writes else None)
     collector = KarnCollector(karn, log, sinks if writes else ())
@@ -113,7 +112,7 @@ def _assemble(
         wandb_run.config.update(episode_config(context), allow_val_change=True)  # type: ignore[no-untyped-call]
         collector.follow(WandbSink(wandb_run, gate, log.events, log.path))
     run = Run(wandb_run, activate(collector), gate)
-    run.log_info(_info(wandb_run, config))
+    run.log_info(info_of(wandb_run, config))
     run.log_context(context)
     if baseline is not None:
         from karn_wandb.experiment.baseline import paired_baseline  # noqa: PLC0415 -- loads pandas
@@ -134,6 +133,8 @@ class Run(EpisodeLog):
         self._wandb = wandb_run
         self._gate = gate
         self._episodes: dict[tuple[int, int], EpisodeLog] = {}
+        self._ended: set[tuple[int, int]] = set()
+        self._last_outcome: EpisodeOutcome | None = None
         self._finished: EpisodeOutcome | None = None
         atexit.register(self._abandon)
 
@@ -178,7 +179,7 @@ class Run(EpisodeLog):
 
     def log_info(self, info: RunInfo) -> RunInfo:
         """Say what the run is called and how it was configured; `init` does it."""
-        return self._keep(TelemetryEventType.TRAINING_STARTED, info)
+        return self._keep(info)
 
     def episode(self, env_id: int = 0, episode_idx: int = 0, context: EpisodeContext | None = None) -> EpisodeLog:
         """The same `log_*` methods for one of several episodes; its W&B keys start with env/<env_id>/.
@@ -187,13 +188,28 @@ class Run(EpisodeLog):
             env_id: Environment.
             episode_idx: Index of the episode in it, from 0.
             context: What is trained in it.
+
+        Raises:
+            UsageError: The episode was concluded, and another one begun since.
         """
         key = (env_id, episode_idx)
+        if key in self._ended:
+            raise UsageError(f"episode {key} has ended", do="Its successor has another episode_idx.")
         if key not in self._episodes:
+            self._release_ended()
             self._episodes[key] = EpisodeLog(self.collector, env_id, episode_idx, scoped=True)
         if context is not None:
             self._episodes[key].log_context(context)
         return self._episodes[key]
+
+    def _release_ended(self) -> None:
+        """Forget the episodes that were concluded, so that memory does not grow with their number."""
+        for key, episode in list(self._episodes.items()):
+            if episode.concluded:
+                self._last_outcome = episode.conclude()
+                self._ended.add(key)
+                del self._episodes[key]
+                self.collector.release(*key, scoped=True)
 
     def finish(self, exit_code: int | None = None, *, reason: str = "") -> EpisodeOutcome:
         """End all episodes, let every sink catch up, and finish the W&B run. Later calls return the same outcome.
@@ -222,10 +238,11 @@ class Run(EpisodeLog):
 
     def _conclude_all(self, state: Literal["finished", "failed"], reason: str) -> EpisodeOutcome:
         """Conclude the episodes; a run that logged epochs only through `episode` has none of its own."""
-        outcomes = [episode.conclude(state=state, reason=reason) for episode in self._episodes.values()]
-        if outcomes and self.analytics.latest is None:
-            self._flush_batches()
-            return outcomes[-1]
+        for episode in self._episodes.values():
+            self._last_outcome = episode.conclude(state=state, reason=reason)
+        if self._last_outcome is not None and self.analytics.latest is None:
+            self._flush()
+            return self._last_outcome
         return self.conclude(state=state, reason=reason)
 
     def _end(self, exit_code: int | None) -> None:
@@ -248,54 +265,6 @@ class Run(EpisodeLog):
         """The process ends without `finish`: keep what there is, claim no outcome, and say whether it ends by an exception."""
         raised = getattr(sys, "last_exc", getattr(sys, "last_value", None))
         try:
-            self._flush_batches()
+            self._flush()
         finally:
             self._end(exit_code=None if raised is None else 1)
-
-
-def _context(episode: EpisodeContext | None, final: Mapping[str, Any], config: Mapping[str, Any]) -> EpisodeContext:
-    if episode is not None:
-        read_back = EpisodeContext.from_plain(overlay(episode.to_plain(), final.get("episode", {})))
-        return with_config(read_back, config)
-    from karn_wandb.capture import capture_episode  # noqa: PLC0415 -- loads torch
-
-    seed = config.get("base_seed", config.get("seed"))
-    return capture_episode(base_seed=seed if isinstance(seed, int) else None, hyperparameters=config)
-
-
-def _info(wandb_run: wandb.Run, config: dict[str, Any]) -> RunInfo:
-    import wandb  # noqa: PLC0415 -- takes seconds
-
-    return RunInfo(
-        run_id=wandb_run.id,
-        project=wandb_run.project or "",
-        name=wandb_run.name or "",
-        group=wandb_run.group or "",
-        job_type=wandb_run.job_type or "",
-        tags=wandb_run.tags or (),
-        config=config,
-        karn_version=__version__,
-        wandb_version=wandb.__version__,
-    )
-
-
-def _as_mapping(config: Any) -> dict[str, Any]:
-    """The user's config as a mapping; W&B also takes argparse namespaces, dataclasses and YAML paths."""
-    if config is None:
-        return {}
-    if isinstance(config, Mapping):
-        return dict(config)
-    from wandb.sdk.lib import config_util  # noqa: PLC0415 -- loads wandb
-
-    if isinstance(config, (str, Path)):
-        return dict(config_util.dict_from_config_file(str(config)) or {})
-    return dict(vars(config))
-
-
-def _hash(claims: str | Path | None) -> str:
-    if claims is None:
-        return ""
-    try:
-        return hashlib.sha256(Path(claims).read_bytes()).hexdigest()
-    except OSError as error:
-        raise ClaimsError(f"the claims file {claims} cannot be read", got=str(error), do="Check the path.") from None

@@ -41,7 +41,7 @@ LEVELS = {
 }
 
 # The modules that together are `karn_wandb.run`: what init returns, and the process's collector.
-RUN = {"run", "episode", "instrument", "active", "settings"}
+RUN = {"run", "episode", "instrument", "outbox", "keywords", "provenance", "active", "settings"}
 
 # Other people's packages each room may import.
 THIRD_PARTY = {
@@ -50,6 +50,7 @@ THIRD_PARTY = {
     "capture": {"torch", "numpy"},
     "attribution": {"numpy", "scipy"},
     "statistics": {"numpy", "scipy", "statsmodels"},
+    "analysis": {"numpy"},
     "charts": {"vl_convert"},
     "sinks": {"wandb", "rich", "pyarrow", "msgspec", "numpy"},
     "experiment": {"pandas", "numpy", "wandb", "google", "yaml", "pyarrow"},  # google: protobuf, which comes with wandb

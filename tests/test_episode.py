@@ -472,7 +472,8 @@ class TestAttached:
         first, second = data(episode, Type.BATCH_COMPLETED)
         assert first.seed_grad_norms == {"early": 7.0}
         assert first.host_grad_norm > 0
-        assert (second.host_grad_norm, second.seed_grad_norms) == (9.0, {})
+        assert second.host_grad_norm == 9.0
+        assert second.seed_grad_norms["early"] > 0
 
     def test_with_a_loader_coalitions_are_evaluated_and_removal_costs_follow(self, episode, net, loader):
         net.seed_slots["early"].grow()
@@ -574,5 +575,6 @@ def test_a_killed_process_has_every_epoch_that_log_epoch_returned_from_on_disk(t
     assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")
     found = read_log(tmp_path / "log")
     assert found.damage == ()
-    assert [e.event_type for e in found.events] == [Type.DECISION_MADE, Type.EPOCH_COMPLETED, *READINGS] * 3
+    logged = [e.event_type for e in found.events if e.event_type not in READINGS]
+    assert logged == [Type.DECISION_MADE, Type.EPOCH_COMPLETED] * 3
     assert [e.data.host.val_accuracy for e in found.events if isinstance(e.data, EpochSnapshot)] == [1.0, 2.0, 3.0]

@@ -1,6 +1,7 @@
 """Live, stateful readings while training; each reading is a record."""
 
 from karn_wandb.analysis.analytics import MorphogeneticAnalytics
+from karn_wandb.analysis.health import HealthMonitor
 from karn_wandb.analysis.lifecycle import Lifecycle
 from karn_wandb.analysis.means import BatchMeans
 from karn_wandb.analysis.modes import Mode
@@ -8,14 +9,19 @@ from karn_wandb.analysis.outcome import episode_outcome
 from karn_wandb.analysis.policy import PolicyAnalyzer
 from karn_wandb.analysis.sanity import Sanity
 from karn_wandb.analysis.slots import SlotHistory
+from karn_wandb.analysis.traces import DenseTraces
+from karn_wandb.analysis.triggers import TriggerWatch
 
 __all__ = [
     "BatchMeans",
+    "DenseTraces",
+    "HealthMonitor",
     "Lifecycle",
     "Mode",
     "MorphogeneticAnalytics",
     "PolicyAnalyzer",
     "Sanity",
     "SlotHistory",
+    "TriggerWatch",
     "episode_outcome",
 ]

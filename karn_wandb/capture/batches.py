@@ -165,8 +165,11 @@ def to_host(tensors: Sequence[Tensor]) -> list[Floats]:
     copies = [_Copy([tensors[place] for place in there]) for there in places.values()]
     arrays: dict[int, Floats] = {}
     for copy, there in zip(copies, places.values(), strict=True):
-        ends = np.cumsum([tensors[place].numel() for place in there])
-        arrays.update(zip(there, np.split(copy.wait(), ends[:-1]), strict=True))
+        values, start = copy.wait(), 0
+        for place in there:
+            end = start + tensors[place].numel()
+            arrays[place] = values[start:end]
+            start = end
     return [arrays[place] for place in range(len(tensors))]
 
 

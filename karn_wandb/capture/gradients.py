@@ -101,6 +101,16 @@ class GradientLayout:
             return False
         return all(slot_id in slots and slots[slot_id].seed is seed for slot_id, seed in self.seeds.items())
 
+    def gradients(self) -> dict[str, list[Tensor]]:
+        """The gradients themselves as they are now, by layer; layers without any are missing."""
+        ends = (*self.starts[1:].tolist(), len(self.parameters))
+        found: dict[str, list[Tensor]] = {}
+        for layer, start, end in zip(self.layers, self.starts.tolist(), ends, strict=True):
+            grads = [grad for p in self.parameters[start:end] if (grad := p.grad) is not None]
+            if grads:
+                found[layer.name] = grads
+        return found
+
     @torch.no_grad()
     def measure(self) -> GradientNorms | None:
         """Norms of the gradients as they are now; reads no value. Two kernels where all gradients are alike.

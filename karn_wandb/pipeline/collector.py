@@ -5,16 +5,17 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from karn_wandb.analysis import Lifecycle, MorphogeneticAnalytics, Sanity, SlotHistory
+from karn_wandb.analysis import Lifecycle, MorphogeneticAnalytics, SlotHistory
 from karn_wandb.errors import KarnWarning, RecordError, UsageError
-from karn_wandb.pipeline.delivery import Follower, Sink
+from karn_wandb.pipeline.delivery import Delivery, Follower, Immediate, Sink
+from karn_wandb.pipeline.desk import READINGS, Condition, Desk
 from karn_wandb.pipeline.log import RecordLog
 from karn_wandb.pipeline.store import TelemetryStore
 from karn_wandb.records import (
+    RECORD_OF,
     CounterfactualMatrix,
     DenseTrace,
     EpisodeContext,
@@ -32,29 +33,80 @@ from karn_wandb.schema import CLOCK_OF, scope_of
 EpisodeKey = tuple[int, int, bool]
 """env_id, episode_idx, and whether it was logged through `run.episode`: the run's own records are apart from those."""
 
+ANALYSIS_SECONDS = 60.0
 
-@dataclass(slots=True)
+_EVENT_OF = {record: event_type for event_type, record in RECORD_OF.items() if record in READINGS}
+
+
 class EpisodeState:
-    """What the collector keeps of one episode."""
+    """What the collector keeps of one episode.
 
-    store: TelemetryStore
-    analytics: MorphogeneticAnalytics
-    lifecycle: Lifecycle = field(default_factory=Lifecycle)
-    slots: SlotHistory = field(default_factory=SlotHistory)
-    sanity: Sanity = field(default_factory=Sanity)
-    tick_offset: int | None = None
-    last_epoch: int = -1
+    What records are checked against (`lifecycle`, `slots`, `last_epoch`) is always up to date. The rest is brought up
+    to date by live analysis, which is waited for when it is asked for.
+    """
 
-    def observe(self, record: Record) -> None:
-        """Bring everything that is kept of the episode up to date."""
-        self.store.add(record)
-        self.analytics.observe(record)
-        self.slots.observe(record)
-        self.sanity.observe(record)
+    __slots__ = ("_catch_up", "_desk", "last_epoch", "lifecycle", "slots", "tick_offset")
+
+    def __init__(self, desk: Desk, catch_up: Callable[[], None]) -> None:
+        self._desk = desk
+        self._catch_up = catch_up
+        self.lifecycle = Lifecycle()
+        self.slots = SlotHistory()
+        self.tick_offset: int | None = None
+        self.last_epoch = -1
+
+    @property
+    def desk(self) -> Desk:
+        """Live analysis of all that was emitted so far."""
+        self._catch_up()
+        return self._desk
+
+    @property
+    def store(self) -> TelemetryStore:
+        """The newest records."""
+        return self.desk.store
+
+    @property
+    def analytics(self) -> MorphogeneticAnalytics:
+        """The five questions, live."""
+        return self.desk.analytics
+
+
+class Analyst:
+    """Live analysis as a sink: each event brings the desk of its episode up to date; readings go back to the log.
+
+    Args:
+        desks: The desks by episode.
+        keep: Takes a reading, and the event it follows from.
+
+    Attributes:
+        doubt: What is doubtful about the numbers, in words; "" while nothing is.
+    """
+
+    name = "analysis"
+
+    def __init__(self, desks: Mapping[EpisodeKey, Desk], keep: Callable[[TelemetryEvent, Record], object]) -> None:
+        self._desks = desks
+        self._keep = keep
+        self.doubt = ""
+
+    def write(self, event: TelemetryEvent) -> None:
+        """Analyse one event."""
+        if isinstance(event.data, Record) and _key(event) in self._desks:
+            desk = self._desks[_key(event)]
+            for reading in desk.observe(event.data):
+                self._keep(event, reading)
+            self.doubt = self.doubt or desk.health.doubt
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
 
 class KarnCollector:
-    """Validates, stamps and routes events; the only way into store, analysis and record log.
+    """Validates, stamps and routes events; the only way into live analysis and record log.
+
+    Live analysis follows the log as the sinks do, on a thread of its own, so that the training thread does not wait
+    for it; the readings of an event come before the next event that is emitted. Without a record log it runs at once.
 
     Args:
         config: Settings of the instrument.
@@ -69,9 +121,14 @@ class KarnCollector:
         self.closed = False
         self._lock = threading.RLock()
         self._episodes: dict[EpisodeKey, EpisodeState] = {}
+        self._desks: dict[EpisodeKey, Desk] = {}
+        self._begun: dict[EpisodeKey, None] = {}
         self._ticks: dict[tuple[str, str], int] = {}
         self._epoch_ticks: dict[str, int] = {}
         self._warned: set[str] = set()
+        self._analyst = Analyst(self._desks, self._keep_reading)
+        memory_only = self.log.path is None
+        self._analysis: Delivery = Immediate(self._analyst) if memory_only else Follower(self.log, self._analyst, attempts=1)
         for sink in sinks:
             self.follow(sink)
 
@@ -85,14 +142,15 @@ class KarnCollector:
         key = (env_id, episode_idx, scoped)
         with self._lock:
             if key not in self._episodes:
-                analytics = MorphogeneticAnalytics(self.config.max_epochs_in_memory)
-                self._episodes[key] = EpisodeState(TelemetryStore.for_config(self.config), analytics)
+                self._desks[key] = Desk(self.config, self._condition)
+                self._episodes[key] = EpisodeState(self._desks[key], self.catch_up)
+                self._begun[key] = None
             return self._episodes[key]
 
     @property
     def episodes(self) -> tuple[EpisodeKey, ...]:
         """(env_id, episode_idx, scoped) of the episodes begun so far."""
-        return tuple(self._episodes)
+        return tuple(self._begun)
 
     def epoch_snapshot(self, env_id: int = 0, episode_idx: int = 0, *, scoped: bool = False) -> EpochSnapshot | None:
         """The newest epoch snapshot of an episode; None before the first."""
@@ -105,28 +163,49 @@ class KarnCollector:
         return self.log.dropped
 
     def emit(self, event: TelemetryEvent) -> TelemetryEvent:
-        """Take one event: validate, stamp, analyse, keep, and hand to the log.
-
-        After an epoch snapshot the readings that follow from it are taken too, and the log is flushed: what this
-        returned from survives a killed process.
+        """Take one event; `emit_all` says how.
 
         Returns:
             The event as it is kept, with `sequence` and `tick`.
+        """
+        taken = event.copy()
+        self.emit_all((taken,))
+        return taken
+
+    def emit_all(self, events: Sequence[TelemetryEvent]) -> None:
+        """Take over events that belong together: validate, stamp, and hand to the log, which analysis and sinks follow.
+
+        With an epoch snapshot among them the log is flushed: what this returned from survives a killed process.
+
+        Args:
+            events: New events that nobody else holds; they get their `sequence` and `tick`.
 
         Raises:
             UsageError: The run is finished.
-            RecordError: The event contradicts what was logged before.
+            RecordError: An event contradicts what was logged before; those ahead of it are kept.
         """
+        self.catch_up()
         with self._lock:
-            if self.closed:
-                raise UsageError("nothing can be logged after finish", got=event.event_type.name, do="Call finish() last.")
-            state = self.episode(event.env_id, event.episode_idx, scoped=event.scoped)
-            self._validate(state, event)
-            kept = self._keep(state, event)
-            if isinstance(event.data, EpochSnapshot):
-                self._read_off(state, kept)
+            epoch_ends = False
+            for event in events:
+                self._take(event)
+                epoch_ends = epoch_ends or isinstance(event.data, EpochSnapshot)
+            if epoch_ends:
                 self.flush()
-        return kept
+        self._report_analysis()
+
+    def catch_up(self) -> None:
+        """Wait until live analysis has seen everything emitted so far."""
+        self._analysis.drain(ANALYSIS_SECONDS)
+
+    def _take(self, event: TelemetryEvent) -> None:
+        if self.closed:
+            raise UsageError("nothing can be logged after finish", got=event.event_type.name, do="Call finish() last.")
+        state = self._episodes.get(_key(event)) or self.episode(event.env_id, event.episode_idx, scoped=event.scoped)
+        self._validate(state, event)
+        self._append(state, event)
+        if isinstance(event.data, Record):
+            state.slots.observe(event.data)
 
     def _validate(self, state: EpisodeState, event: TelemetryEvent) -> None:
         match event.data:
@@ -151,13 +230,24 @@ class KarnCollector:
             case _:
                 pass
 
-    def _keep(self, state: EpisodeState, event: TelemetryEvent) -> TelemetryEvent:
-        stamped = replace(event, sequence=self.log.next_sequence, tick=self._tick(state, event))
-        self.log.append(stamped)
-        if isinstance(event.data, Record):
-            state.observe(event.data)
-            self._warn_once("accuracies", state.sanity.doubt)
-        return stamped
+    def _append(self, state: EpisodeState, event: TelemetryEvent) -> None:
+        event.stamp(self.log.next_sequence, self._tick(state, event))
+        self.log.append(event)
+        self._analysis.offer(event)
+
+    def _keep_reading(self, cause: TelemetryEvent, reading: Record) -> None:
+        event = TelemetryEvent.trusted(
+            event_type=_EVENT_OF[type(reading)],
+            data=reading,
+            rank=cause.rank,
+            world_size=cause.world_size,
+            timestamp=cause.timestamp,
+            env_id=cause.env_id,
+            episode_idx=cause.episode_idx,
+            scoped=cause.scoped,
+        )
+        with self._lock:
+            self._append(self._episodes[_key(cause)], event)
 
     def _tick(self, state: EpisodeState, event: TelemetryEvent) -> int | None:
         prefix = scope_of(event)
@@ -175,23 +265,29 @@ class KarnCollector:
         self._epoch_ticks[prefix] = max(tick, self._epoch_ticks.get(prefix, 0))
         return tick
 
-    def _read_off(self, state: EpisodeState, event: TelemetryEvent) -> None:
-        claim = state.analytics.claim_reading()
-        if claim is not None:
-            self._keep(state, _reading(event, TelemetryEventType.CLAIM_READ, claim))
-        self._keep(state, _reading(event, TelemetryEventType.HEALTH_READ, self._health(state)))
+    def settle(self, env_id: int = 0, episode_idx: int = 0, *, scoped: bool = False) -> None:
+        """An episode ends: keep the readings that were waiting for more of it."""
+        state = self.episode(env_id, episode_idx, scoped=scoped)
+        last = TelemetryEvent(TelemetryEventType.EPISODE_OUTCOME, env_id=env_id, episode_idx=episode_idx, scoped=scoped)
+        for reading in state.desk.close():
+            self._keep_reading(last, reading)
+
+    def release(self, env_id: int = 0, episode_idx: int = 0, *, scoped: bool = False) -> None:
+        """Forget an episode that is over; log and W&B keep it."""
+        self.catch_up()
+        with self._lock:
+            self._episodes.pop((env_id, episode_idx, scoped), None)
+            self._desks.pop((env_id, episode_idx, scoped), None)
 
     def health(self, env_id: int = 0, episode_idx: int = 0, *, scoped: bool = False) -> HealthReport:
         """State of the instrument, and of an episode's numbers, now."""
-        return self._health(self.episode(env_id, episode_idx, scoped=scoped))
+        return self.episode(env_id, episode_idx, scoped=scoped).desk.report()
 
-    def _health(self, state: EpisodeState) -> HealthReport:
-        return HealthReport(
-            epoch=max(state.last_epoch, 0),
+    def _condition(self) -> Condition:
+        return Condition(
             dropped_records=self.dropped_records,
-            non_finite_values=state.sanity.non_finite_values,
             sink_lag=max((f.lag for f in self.followers), default=0),
-            alerts=tuple(f"sink {f.sink.name} failed: {f.failure}" for f in self.followers if f.failure),
+            failures=tuple(f"sink {f.sink.name} failed: {f.failure}" for f in self.followers if f.failure),
         )
 
     def flush(self) -> None:
@@ -200,6 +296,12 @@ class KarnCollector:
         if self.log.last_error is not None:
             self._trouble("the record log", self.log.last_error, "Records wait in memory until the disk takes them.")
         self._report_sinks()
+
+    def _report_analysis(self) -> None:
+        if self._analysis.failure is not None:
+            lost = "Claims, health, triggers and dense traces end here; what is logged is kept."
+            self._trouble("live analysis", self._analysis.failure, lost)
+        self._warn_once("accuracies", self._analyst.doubt)
 
     def _report_sinks(self) -> None:
         for follower in self.followers:
@@ -219,7 +321,7 @@ class KarnCollector:
             warnings.warn(text, KarnWarning, stacklevel=5)
 
     def close(self) -> bool:
-        """Flush, let every sink catch up, close all; False when a sink could not take everything in time.
+        """Flush, let analysis and every sink catch up, close all; False when a sink could not take everything in time.
 
         What failed is said once, or raised when strict, after everything is closed.
         """
@@ -227,7 +329,10 @@ class KarnCollector:
             if self.closed:
                 return True
             self.closed = True
+        for env_id, episode_idx, scoped in tuple(self._episodes):
+            self.settle(env_id, episode_idx, scoped=scoped)
         self.log.flush()
+        self._analysis.close(ANALYSIS_SECONDS)
         for follower in self.followers:
             follower.finish()
         delivered = self._delivered()
@@ -236,6 +341,7 @@ class KarnCollector:
             lost = f"{self.dropped_records} records could not be kept."
             self._trouble("the last write to the record log", self.log.last_error, lost)
         self._report_sinks()
+        self._report_analysis()
         return delivered
 
     def _delivered(self) -> bool:
@@ -250,8 +356,8 @@ class KarnCollector:
         return closed
 
 
-def _reading(event: TelemetryEvent, event_type: TelemetryEventType, reading: Record) -> TelemetryEvent:
-    return replace(event, event_type=event_type, data=reading, slot_id="", seed_id="", severity="info", message="")
+def _key(event: TelemetryEvent) -> EpisodeKey:
+    return event.env_id, event.episode_idx, event.scoped
 
 
 def _epoch_of(data: object) -> int | None:

@@ -16,6 +16,9 @@ from karn_wandb.records import TelemetryEvent
 BATCH = 256
 ATTEMPTS = 3
 BACKOFF_SECONDS = (0.1, 1.0)
+LOOK_SECONDS = 0.05
+"""How often a follower that has come to the end looks for more. Nobody is woken by an append: on the training thread that
+costs as much as a fifth of `log_epoch`."""
 
 
 class Sink(Protocol):
@@ -33,6 +36,57 @@ class Sink(Protocol):
         """All events were written, or the sink was given up; let go of what it holds."""
 
 
+class Delivery(Protocol):
+    """How a sink gets its events: by a `Follower`, or `Immediate`."""
+
+    sink: Sink
+    failure: Exception | None
+
+    @property
+    def lag(self) -> int:
+        """Events appended and not delivered yet."""
+
+    def offer(self, event: TelemetryEvent) -> None:
+        """An event was appended."""
+
+    def drain(self, timeout: float) -> bool:
+        """Wait until everything appended so far is delivered; False when it is not in `timeout` seconds or parked."""
+
+    def close(self, timeout: float) -> bool:
+        """Deliver what is left and end; False when `timeout` seconds were not enough, or the sink failed."""
+
+
+class Immediate:
+    """Hands each event to a sink on the thread that appends it: for analysis without a record log.
+
+    Args:
+        sink: Where the events go.
+    """
+
+    lag = 0
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.failure: Exception | None = None
+
+    def offer(self, event: TelemetryEvent) -> None:
+        """Write the event, unless the sink has failed before."""
+        if self.failure is None:
+            try:
+                self.sink.write(event)
+            except Exception as error:  # noqa: BLE001 -- the boundary, as below
+                self.failure = error
+
+    def drain(self, timeout: float) -> bool:  # noqa: ARG002 -- nothing to wait for
+        """Everything is delivered."""
+        return self.failure is None
+
+    def close(self, timeout: float) -> bool:  # noqa: ARG002 -- nothing to wait for
+        """Close the sink."""
+        self.sink.close()
+        return self.failure is None
+
+
 class Follower:
     """Hands the log's events to one sink, in order, each once.
 
@@ -41,14 +95,16 @@ class Follower:
         sink: Where the events go.
         offset_path: File that keeps the sequence number of the next event, so that a resumed run goes on there; None
             keeps it in memory only.
+        attempts: How often an event is tried before the sink is parked.
     """
 
-    def __init__(self, log: RecordLog, sink: Sink, offset_path: Path | None = None) -> None:
+    def __init__(self, log: RecordLog, sink: Sink, offset_path: Path | None = None, attempts: int = ATTEMPTS) -> None:
         self.log = log
         self.sink = sink
         self.failure: Exception | None = None
         self.failed_writes = 0
         self._offset_path = offset_path
+        self._attempts = attempts
         self.cursor = min(_stored(offset_path), log.next_sequence)  # a killed process may have delivered more than it wrote
         self._closing = False
         self._thread = threading.Thread(target=self._follow, name=f"karn-{sink.name}", daemon=True)
@@ -59,12 +115,17 @@ class Follower:
         """Events appended and not delivered yet."""
         return self.log.next_sequence - self.cursor
 
+    def offer(self, event: TelemetryEvent) -> None:
+        """Nothing to do: the follower reads the log."""
+
     def drain(self, timeout: float) -> bool:
         """Wait until everything appended so far is delivered; False when it is not in `timeout` seconds or parked."""
-        with self.log.changed:
-            self.log.changed.notify_all()
-            self.log.changed.wait_for(lambda: self.lag <= 0 or self.failure is not None, timeout)
-        return self.lag <= 0
+        appended = self.log.next_sequence
+        if self.cursor < appended and self.failure is None:
+            with self.log.changed:
+                self.log.changed.notify_all()
+                self.log.changed.wait_for(lambda: self.cursor >= appended or self.failure is not None, timeout)
+        return self.cursor >= appended
 
     def finish(self) -> None:
         """Deliver what is left, then close the sink and end the thread; returns at once."""
@@ -81,7 +142,8 @@ class Follower:
     def _follow(self) -> None:
         while self.failure is None:
             with self.log.changed:
-                self.log.changed.wait_for(lambda: self.lag > 0 or self._closing)
+                while self.lag <= 0 and not self._closing:
+                    self.log.changed.wait(LOOK_SECONDS)
                 if self.lag <= 0:
                     break
             self._deliver(self._next_events())
@@ -106,7 +168,7 @@ class Follower:
             self.log.changed.notify_all()
 
     def _try(self, event: TelemetryEvent) -> bool:
-        for attempt in range(ATTEMPTS):
+        for attempt in range(self._attempts):
             if attempt:
                 threading.Event().wait(BACKOFF_SECONDS[attempt - 1])
             try:

@@ -86,7 +86,6 @@ class RecordLog:
             self._tail.append(event)
             self.next_sequence += 1
             if self._file is None:
-                self.changed.notify_all()
                 return
             self._waiting.append(line)
             self._waiting_bytes += len(line)
@@ -100,12 +99,11 @@ class RecordLog:
         return enough or time.monotonic() - self._flushed_at > FLUSH_SECONDS
 
     def flush(self) -> None:
-        """Write what waits, and wake the readers. A disk that refuses is remembered in `last_error`."""
+        """Write what waits. A disk that refuses is remembered in `last_error`."""
         with self.changed:
             self._flushed_at = time.monotonic()
             if self._waiting and self._file is not None:
                 self._write(self._file)
-            self.changed.notify_all()
 
     def _write(self, file: int) -> None:
         header = b"" if self._size else encode_header()

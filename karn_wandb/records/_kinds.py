@@ -199,7 +199,7 @@ def _bounded(base: Kind, bounds: Bounds) -> Kind:
             return value
         raise RecordError(f"{path} must be {bounds}", got=repr(value), do=bounds.hint)
 
-    return Kind(f"{base.name}, {bounds}", check, base.encode, base.decode)
+    return Kind(f"{base.name}, {bounds}", check, same, base.decode)  # what lies in an interval is finite
 
 
 def _literal(options: tuple[Any, ...]) -> Kind:
@@ -240,7 +240,7 @@ def _optional(arguments: tuple[Any, ...]) -> Kind:
     return Kind(
         f"{kind.name} or None",
         lambda value, path: None if value is None else kind.check(value, path),
-        lambda value: None if value is None else kind.encode(value),
+        same if kind.encode is same else lambda value: None if value is None else kind.encode(value),
         lambda value: None if value is None else kind.decode(value),
     )
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
+from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Self, TypeVar, dataclass_transform, get_type_hints
 
 import msgspec
 
 from karn_wandb.errors import RecordError
 from karn_wandb.records._json import TAG, check_json, decode_json, encode_json
-from karn_wandb.records._kinds import Kind, kind_of, shown, wrong
+from karn_wandb.records._kinds import Kind, kind_of, same, shown, wrong
 
 T = TypeVar("T")
 
@@ -54,11 +55,15 @@ class Record:
 
     def to_plain(self) -> dict[str, Any]:
         """The record as JSON values, NaN and infinities as text; a field that is None by default and None is left out."""
-        plain = {}
-        for name, kind, none_by_default in kinds(type(self)):
-            value = getattr(self, name)
-            if value is not None or not none_by_default:
-                plain[name] = kind.encode(value)
+        names, values_of, encoders, omitted = layout(type(self))
+        plain: dict[str, Any] = dict(zip(names, values_of(self), strict=True))
+        for name, encode in encoders:
+            value = plain[name]
+            if value is not None and not (type(value) is float and value - value == 0):  # the difference: it is finite
+                plain[name] = encode(value)
+        for name in omitted:
+            if plain[name] is None:
+                del plain[name]
         return plain
 
     @classmethod
@@ -156,6 +161,22 @@ def record(cls: type[T]) -> type[T]:
     made = dataclass(frozen=True, slots=True, eq=False)(cls)
     Record.registry[made.__name__] = made  # type: ignore[assignment]
     return made
+
+
+@cache
+def layout(cls: type[Any]) -> tuple[tuple[str, ...], Callable[[Any], Any], tuple[tuple[str, Any], ...], tuple[str, ...]]:
+    """How a record becomes plain values.
+
+    Returns:
+        Names of the fields; a getter of all their values at once; name and encoder of those whose values are not stored
+        as they are; names of those that are left out when they are None.
+    """
+    compiled = kinds(cls)
+    names = tuple(name for name, _, _ in compiled)
+    get = attrgetter(*names)
+    encoders = tuple((name, kind.encode) for name, kind, _ in compiled if kind.encode is not same)
+    omitted = tuple(name for name, _, none_by_default in compiled if none_by_default)
+    return names, get if len(names) > 1 else lambda record: (get(record),), encoders, omitted
 
 
 _COMPILED: dict[type[Any], tuple[tuple[str, Kind, bool], ...]] = {}

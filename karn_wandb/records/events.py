@@ -161,9 +161,14 @@ class TelemetryEvent(Record):
                 do="Choose the event type that fits the record.",
             )
 
-    def stamped(self, sequence: int, tick: int | None) -> TelemetryEvent:
-        """The event with its place in the log and its clock's value."""
-        return self._changed(sequence=sequence, tick=tick)
+    def copy(self) -> TelemetryEvent:
+        """An equal event that is another object."""
+        return self._changed()
+
+    def stamp(self, sequence: int, tick: int | None) -> None:
+        """Complete an event that nobody has seen yet with its place in the log and its clock's value."""
+        object.__setattr__(self, "sequence", sequence)
+        object.__setattr__(self, "tick", tick)
 
     @property
     def payload(self) -> Record:

@@ -152,6 +152,7 @@ KEYS: tuple[Key, ...] = (
         ("ppo/explained_variance", "explained_variance", "1", "Below 0 the critic is worse than the mean"),
         ("ppo/return_std", "return_std", "return", "Standard deviation of the returns"),
         ("ppo/value_nrmse", "value_nrmse", "1", "RMSE of the values over the returns' standard deviation"),
+        ("ppo/value_std", "value_std", "return", "Standard deviation of the critic's predictions"),
         ("ppo/grad_norm", "grad_norm", "L2 norm", "Gradient norm of the policy before clipping"),
         ("ppo/learning_rate", "learning_rate", "1", "Learning rate of the update"),
         ("ppo/epochs", "ppo_epochs", "passes", "Passes over the batch"),
@@ -188,7 +189,12 @@ KEYS: tuple[Key, ...] = (
     ),
     *_keys(
         SeedLayerNorm,
-        ("layer/<slot>/<layer>/grad_norm", None, "L2 norm", "Gradient norm of a layer of a seed module, mean over the epoch's batches"),
+        (
+            "layer/<slot>/<layer>/grad_norm",
+            None,
+            "L2 norm",
+            "Gradient norm of a layer of a seed module, mean over the epoch's batches",
+        ),
     ),
     *_keys(
         SeedLayerNorms,

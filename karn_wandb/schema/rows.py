@@ -15,7 +15,16 @@ from typing import Any
 import msgspec
 
 from karn_wandb.errors import RecordError
-from karn_wandb.records import SCHEMA_VERSION, TAG, CounterfactualMatrix, EpochSnapshot, Record, SeedLayerNorm, TelemetryEvent, event_from_plain
+from karn_wandb.records import (
+    SCHEMA_VERSION,
+    TAG,
+    CounterfactualMatrix,
+    EpochSnapshot,
+    Record,
+    SeedLayerNorm,
+    TelemetryEvent,
+    event_from_plain,
+)
 from karn_wandb.schema.keys import CLOCK_OF, EPISODE, EPOCH, KEYS, REST, scope
 from karn_wandb.schema.names import escape, join, unescape
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import wandb
 
-from karn_wandb.records import Record, TelemetryEvent
+from karn_wandb.records import Alert, Record, TelemetryEvent
 from karn_wandb.schema import CLOCKS, EPISODE, FAMILIES, REST, encode_row, scope
 from karn_wandb.schema.tables import histograms
 from karn_wandb.sinks.views import Views
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from wandb import Run as WandbRun
 
 MAX_BINS = 512
+LEVELS = MappingProxyType({"info": "INFO", "warning": "WARN", "error": "ERROR"})
+"""W&B's names of an alert's levels. Its own cooldown is off: alerts come with one."""
 
 
 class LogGate:
@@ -84,6 +87,12 @@ class WandbSink:
         if isinstance(event.data, Record):
             row |= {key: _histogram(counts, edges) for key, counts, edges in histograms(event.data) if _drawable(counts, edges)}
         self._gate.log(row)
+        if isinstance(event.data, Alert):
+            self._alert(event.data)
+
+    def _alert(self, alert: Alert) -> None:
+        level = wandb.AlertLevel[LEVELS[alert.level]]
+        self._run.alert(title=alert.kind.replace("_", " "), text=alert.text, level=level, wait_duration=0)
 
     def _define(self, prefix: str) -> None:
         if prefix in self._scopes:

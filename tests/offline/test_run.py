@@ -141,6 +141,7 @@ class TestBadInput:
         ],
     )
     def test_is_refused_in_words(self, one_run, call, error, message):
+        one_run.collector.catch_up()
         before = one_run.collector.log.next_sequence
         with pytest.raises(error) as raised:
             call(one_run)

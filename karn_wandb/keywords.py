@@ -1,0 +1,46 @@
+"""Records out of what a caller passes: the record itself, or its fields as keywords."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from karn_wandb.errors import RecordError, UsageError
+from karn_wandb.records import Record
+
+R = TypeVar("R", bound=Record)
+
+
+def record_of(cls: type[R], given: R | None, values: dict[str, Any]) -> R:
+    """The record that was given, or one made of keywords, in which tensors and arrays become numbers and lists.
+
+    Raises:
+        UsageError: Both were given.
+        RecordError: The record is of another class; a keyword is no field, a field is missing, or a value is wrong.
+    """
+    if given is not None:
+        if values:
+            raise UsageError(f"pass a {cls.__name__} or keywords, not both", got=", ".join(values), do="Drop one.")
+        if not isinstance(given, cls):
+            raise RecordError(f"expected a {cls.__name__}", got=type(given).__name__, do="Pass the record or its fields.")
+        return given
+    names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
+    unknown = [name for name in values if name not in names]
+    if unknown:
+        raise RecordError(f"{cls.__name__} has no field {unknown[0]!r}", do=f"Its fields are {', '.join(names)}.")
+    try:
+        return cls(**{name: _plain(value) for name, value in values.items()})
+    except TypeError as error:
+        raise RecordError(f"{cls.__name__} is incomplete", got=str(error), do="Pass the missing fields.") from None
+
+
+def _plain(value: Any) -> Any:
+    """Tensors and arrays as Python numbers and lists, inside mappings and sequences too; all else as it is."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {name: _plain(v) for name, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value

@@ -1,0 +1,98 @@
+"""Live analysis of one episode: every record brings it up to date, and some give readings, which are records too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from karn_wandb.analysis import DenseTraces, HealthMonitor, Mode, MorphogeneticAnalytics, TriggerWatch
+from karn_wandb.pipeline.store import TelemetryStore
+from karn_wandb.records import Alert, ClaimReading, DenseTrace, EpochSnapshot, HealthReport, KarnConfig, Record
+
+READINGS = (ClaimReading, HealthReport, Alert, DenseTrace)
+"""What comes out of the analysis; it takes note of them and reads nothing further off them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How the pipeline itself is doing.
+
+    Attributes:
+        dropped_records: Records that could not be kept.
+        sink_lag: Records the slowest sink is behind.
+        failures: What failed, in words.
+    """
+
+    dropped_records: int
+    sink_lag: int
+    failures: tuple[str, ...]
+
+
+class Desk:
+    """Everything live analysis keeps of one episode.
+
+    Args:
+        config: Settings of the instrument.
+        condition: Says how the pipeline is doing.
+    """
+
+    def __init__(self, config: KarnConfig, condition: Callable[[], Condition]) -> None:
+        self.store = TelemetryStore.for_config(config)
+        self.analytics = MorphogeneticAnalytics(config.max_epochs_in_memory)
+        self.health = HealthMonitor(config)
+        self._mode = Mode(config)
+        self._watch = TriggerWatch(config.trigger)
+        self._traces = DenseTraces(config)
+        self._traces.always = self._mode.research
+        self._condition = condition
+        self._epoch = 0
+
+    @property
+    def research(self) -> bool:
+        """Whether everything is captured at the moment, by the mode."""
+        return self._mode.research
+
+    @property
+    def dense(self) -> bool:
+        """Whether histograms and activations are wanted of the coming batches."""
+        return self._traces.wanted
+
+    def observe(self, record: Record) -> Iterator[Record]:
+        """Take a record into account; gives the readings that follow from it."""
+        self.store.add(record)
+        self.analytics.observe(record)
+        if isinstance(record, READINGS):
+            return
+        self.health.observe(record)
+        firings = self._watch.observe(record)
+        for firing in firings:
+            self.health.observe_firing(firing.reason, firing.message, firing.epoch)
+            self._mode.escalate(firing.epoch, firing.reason)
+        if isinstance(record, EpochSnapshot):
+            yield from self._end_of_epoch(record.epoch)
+        yield from self._traces.observe(record, firings)
+        self._traces.always = self._mode.research
+        yield from self.health.alerts(self._epoch + 1)
+
+    def _end_of_epoch(self, epoch: int) -> Iterator[Record]:
+        self._epoch = epoch
+        self._mode.observe_epoch(epoch)
+        claim = self.analytics.claim_reading()
+        if claim is not None:
+            yield claim
+        yield self.report()
+
+    def report(self) -> HealthReport:
+        """State of the instrument and of the episode's numbers, now."""
+        now = self._condition()
+        return self.health.report(
+            self._epoch,
+            dropped_records=now.dropped_records,
+            sink_lag=now.sink_lag,
+            mode=self._mode.name,
+            failures=now.failures,
+        )
+
+    def close(self) -> tuple[Record, ...]:
+        """The episode ends: the dense traces that are still open."""
+        return self._traces.close()
