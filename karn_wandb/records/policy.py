@@ -197,6 +197,7 @@ class PPOUpdate(Record):
         advantages: Advantages of the batch.
         ratios: Ratios of the batch.
         lstm: Hidden state of a recurrent policy.
+        value_std: Standard deviation of the critic's predictions.
     """
 
     policy_loss: float | None = None
@@ -214,3 +215,4 @@ class PPOUpdate(Record):
     advantages: AdvantageStats | None = None
     ratios: RatioStats | None = None
     lstm: LSTMHealth | None = None
+    value_std: float | None = None
