@@ -44,7 +44,7 @@ from karn_wandb.records import (
 
 if TYPE_CHECKING:
     from karn_wandb.active import configure, emit, get_collector
-    from karn_wandb.analysis import MorphogeneticAnalytics
+    from karn_wandb.analysis import HealthMonitor, MorphogeneticAnalytics
     from karn_wandb.attribution import CounterfactualEngine, ModelEvaluator, interaction_index
     from karn_wandb.capture import capture_episode
     from karn_wandb.experiment import Experiment, aggregate, build_report, load_experiment
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 _HOME = {
     "CounterfactualEngine": "attribution",
     "Experiment": "experiment",
+    "HealthMonitor": "analysis",
     "KarnCollector": "pipeline",
     "ModelEvaluator": "attribution",
     "MorphogeneticAnalytics": "analysis",
@@ -90,6 +91,7 @@ __all__ = [
     "ExperimentAggregation",
     "FactoredAction",
     "GateEvaluationTrace",
+    "HealthMonitor",
     "HealthReport",
     "HostBaseline",
     "HostSnapshot",

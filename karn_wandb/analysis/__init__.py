@@ -1,27 +1,34 @@
 """Live, stateful readings while training; each reading is a record."""
 
 from karn_wandb.analysis.analytics import MorphogeneticAnalytics
+from karn_wandb.analysis.collapse import EntropyCollapse, ValueCollapse
 from karn_wandb.analysis.health import HealthMonitor
 from karn_wandb.analysis.lifecycle import Lifecycle
 from karn_wandb.analysis.means import BatchMeans
 from karn_wandb.analysis.modes import Mode
 from karn_wandb.analysis.outcome import episode_outcome
 from karn_wandb.analysis.policy import PolicyAnalyzer
+from karn_wandb.analysis.ppo import Finding, PPODiagnosis
 from karn_wandb.analysis.sanity import Sanity
 from karn_wandb.analysis.slots import SlotHistory
 from karn_wandb.analysis.traces import DenseTraces
-from karn_wandb.analysis.triggers import TriggerWatch
+from karn_wandb.analysis.triggers import Firing, TriggerWatch
 
 __all__ = [
     "BatchMeans",
     "DenseTraces",
+    "EntropyCollapse",
+    "Finding",
+    "Firing",
     "HealthMonitor",
     "Lifecycle",
     "Mode",
     "MorphogeneticAnalytics",
+    "PPODiagnosis",
     "PolicyAnalyzer",
     "Sanity",
     "SlotHistory",
     "TriggerWatch",
+    "ValueCollapse",
     "episode_outcome",
 ]
