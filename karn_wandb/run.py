@@ -117,7 +117,7 @@ def _assemble(
     if baseline is not None:
         from karn_wandb.experiment.baseline import paired_baseline  # noqa: PLC0415 -- loads pandas
 
-        run.log_baseline(paired_baseline(baseline, context.base_seed))
+        run.log_baseline(paired_baseline(baseline, context.base_seed, context.host_params))
     return run
 
 

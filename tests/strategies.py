@@ -27,11 +27,13 @@ from hypothesis import strategies as st
 from karn_wandb.records import (
     LEGAL_TRANSITIONS,
     RECORD_OF,
+    ActivationStatistics,
     BatchMetrics,
     CounterfactualMatrix,
     DenseTrace,
     EpochSnapshot,
     GateEvaluationTrace,
+    GradientHistogram,
     HostSnapshot,
     Record,
     SeedStage,
@@ -217,12 +219,27 @@ def _matrix(drawn: Fields) -> Fields:
     return {**drawn, "slot_ids": slots, "configs": tuple(configs.values()), "skipped": skipped, "complete": complete}
 
 
+def _activations(drawn: Fields) -> Fields:
+    """A bit for each unit."""
+    units = drawn["units"] % 20
+    fired = drawn["fired"].encode().hex().ljust(6, "0")[: 2 * -(-units // 8)]
+    return {**drawn, "units": units, "fired": fired}
+
+
+def _histogram(drawn: Fields) -> Fields:
+    """The buckets are those of finite magnitudes."""
+    froms = {name: drawn[name] % 1000 for name in ("negative_from", "positive_from") if name in drawn}
+    return {**drawn, **froms}
+
+
 _RULES: dict[type[Record], Callable[[Fields], Fields]] = {
     HostSnapshot: _host,
     EpochSnapshot: _epoch,
     GateEvaluationTrace: _gate,
     StageTransition: _transition,
+    ActivationStatistics: _activations,
     DenseTrace: _trace,
+    GradientHistogram: _histogram,
     CounterfactualMatrix: _matrix,
 }
 

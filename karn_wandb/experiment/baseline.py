@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import pandas as pd
 
 from karn_wandb.errors import SourceError
 from karn_wandb.experiment.experiment import load_experiment
 from karn_wandb.records import EpochSnapshot, HostBaseline
 
 
-def paired_baseline(source: str | Path, base_seed: int) -> HostBaseline:
+def paired_baseline(source: str | Path, base_seed: int, host_params: int = 0) -> HostBaseline:
     """How the host alone did with the same random seed.
 
     Args:
         source: Anything `load_experiment` takes.
         base_seed: Master random seed of the run to be compared.
+        host_params: Parameters of its host; 0 when they are not known yet. Where the source holds hosts of several
+            sizes, one of this size is the pair.
 
     Returns:
-        Final values and trajectory of the newest finished run that has that seed and never held a seed module.
+        Final values and trajectory of the newest finished run that has that seed and never held a seed module; and how
+        accurate the host-only runs of each size were, as means over their random seeds.
 
     Raises:
         SourceError: There is no such run; the message says which seeds there are.
@@ -34,9 +40,17 @@ def paired_baseline(source: str | Path, base_seed: int) -> HostBaseline:
             got=f"host-only runs with the seeds {seeds}",
             do="Train the host alone with the same base_seed first, or leave baseline= out.",
         )
+    same_size = paired[paired["total_params"] == host_params]
+    paired = paired if same_size.empty else same_size
     run_id = str(paired.sort_values("started")["run_id"].iloc[-1])
     snapshots = [r for r in experiment.records(run_id) if isinstance(r, EpochSnapshot)]
-    return baseline_of(run_id, snapshots)
+    return replace(baseline_of(run_id, snapshots), host_only_sizes=_sizes(candidates))
+
+
+def _sizes(host_only: pd.DataFrame) -> dict[int, float]:
+    measured = host_only.dropna(subset=["total_params", "final_accuracy"])
+    means = measured.groupby("total_params")["final_accuracy"].mean()
+    return dict(zip(map(int, means.index.tolist()), means.tolist(), strict=True))
 
 
 def baseline_of(run_id: str, snapshots: list[EpochSnapshot]) -> HostBaseline:

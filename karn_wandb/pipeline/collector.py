@@ -35,7 +35,9 @@ EpisodeKey = tuple[int, int, bool]
 
 ANALYSIS_SECONDS = 60.0
 
-_EVENT_OF = {record: event_type for event_type, record in RECORD_OF.items() if record in READINGS}
+_EVENT_OF: dict[type[Record], TelemetryEventType] = {
+    record: event_type for event_type, record in RECORD_OF.items() if record in READINGS
+}
 
 
 class EpisodeState:

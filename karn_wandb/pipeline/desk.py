@@ -77,6 +77,11 @@ class Desk:
     def _end_of_epoch(self, epoch: int) -> Iterator[Record]:
         self._epoch = epoch
         self._mode.observe_epoch(epoch)
+        now = self._condition()
+        for failure in now.failures:
+            self.health.observe_trouble("sink", failure)
+        if now.dropped_records:
+            self.health.observe_trouble("dropped_records", f"{now.dropped_records} records could not be kept")
         claim = self.analytics.claim_reading()
         if claim is not None:
             yield claim

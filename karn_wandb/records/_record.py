@@ -17,6 +17,11 @@ from karn_wandb.records._kinds import Kind, kind_of, same, shown, wrong
 T = TypeVar("T")
 
 
+def cached(make: Callable[[type[Any]], T]) -> Callable[[type[Any]], T]:
+    """A function of a record class that is computed once for each."""
+    return cache(make)  # type: ignore[return-value]  # mypy asks a class for the hash of its instances
+
+
 class Record:
     """What telemetry is made of: an immutable value whose every field was checked.
 
@@ -163,7 +168,7 @@ def record(cls: type[T]) -> type[T]:
     return made
 
 
-@cache
+@cached
 def layout(cls: type[Any]) -> tuple[tuple[str, ...], Callable[[Any], Any], tuple[tuple[str, Any], ...], tuple[str, ...]]:
     """How a record becomes plain values.
 
@@ -190,7 +195,7 @@ def kinds(cls: type[Any]) -> tuple[tuple[str, Kind, bool], ...]:
     return _COMPILED[cls]
 
 
-@cache
+@cached
 def defaults(cls: type[Any]) -> tuple[tuple[str, Any, Any], ...]:
     """Name, default and default factory of each of a record's fields, in order."""
     return tuple((f.name, f.default, f.default_factory) for f in fields(cls))

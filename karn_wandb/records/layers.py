@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import field
+from string import hexdigits
 
+from karn_wandb.errors import RecordError
 from karn_wandb.records._kinds import Count
 from karn_wandb.records._record import Record, record
 from karn_wandb.records.stages import SeedStage
+
+MAGNITUDES = 1020
+"""Buckets of finite magnitudes: 255 exponents, four buckets each."""
 
 SEED_LAYER_NORM = "tolaria.grad_agg.seed.layer_norm"
 """Name of the per-layer metric of seed modules, as in the requirement."""
@@ -36,6 +41,17 @@ class GradientHistogram(Record):
     zeros: Count = 0
     non_finite: Count = 0
 
+    def _check(self) -> None:
+        for name, first, counts in (
+            ("negative", self.negative_from, self.negative),
+            ("positive", self.positive_from, self.positive),
+        ):
+            if first + len(counts) > MAGNITUDES:
+                raise RecordError(
+                    f"GradientHistogram.{name} must lie in buckets 0 to {MAGNITUDES - 1}",
+                    got=f"{len(counts)} counts from bucket {first} on",
+                )
+
 
 @record
 class ActivationStatistics(Record):
@@ -46,8 +62,8 @@ class ActivationStatistics(Record):
         mean: Their mean, any float.
         std: Their standard deviation (population), any float.
         units: Units of the layer: channels of a feature map, else features.
-        fired: Which units were ever above zero: one bit a unit, the first in the highest bit of the first byte, as
-            hexadecimal digits.
+        fired: Which units were ever above zero, or not a number: one bit a unit, the first in the highest bit of the first
+            byte, as hexadecimal digits.
     """
 
     count: Count
@@ -55,6 +71,13 @@ class ActivationStatistics(Record):
     std: float
     units: Count
     fired: str
+
+    def _check(self) -> None:
+        if not set(self.fired) <= set(hexdigits) or len(self.fired) != 2 * -(-self.units // 8):
+            raise RecordError(
+                "ActivationStatistics.fired must have one bit a unit, in whole bytes, as hexadecimal digits",
+                got=f"{self.fired[:40]!r} for {self.units} units",
+            )
 
     @property
     def dead(self) -> int:

@@ -91,8 +91,7 @@ class WandbSink:
             self._alert(event.data)
 
     def _alert(self, alert: Alert) -> None:
-        level = wandb.AlertLevel[LEVELS[alert.level]]
-        self._run.alert(title=alert.kind.replace("_", " "), text=alert.text, level=level, wait_duration=0)
+        self._run.alert(title=alert.kind.replace("_", " "), text=alert.text, level=LEVELS[alert.level], wait_duration=0)
 
     def _define(self, prefix: str) -> None:
         if prefix in self._scopes:

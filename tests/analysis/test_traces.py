@@ -276,7 +276,7 @@ def test_a_layer_that_became_another_is_not_merged_with_what_it_was():
 def test_activations_that_are_not_finite_stay_so():
     sane, broken = ActivationStatistics(10, 5.0, 1.0, 4, "f0"), ActivationStatistics(10, math.nan, math.nan, 4, "00")
     assert math.isnan(merge_activations([sane, broken]).mean)
-    assert merge_activations([ActivationStatistics(0, 0.0, 0.0, 4, "")]).dead == 4
+    assert merge_activations([ActivationStatistics(0, 0.0, 0.0, 4, "00")]).dead == 4
 
 
 @settings(max_examples=50, deadline=None)

@@ -124,12 +124,12 @@ def test_other_precisions_are_measured_in_at_least_single(dtype):
     same_as_torch(probed(output), output, output.t())
 
 
-def test_what_is_not_finite_shows_and_hides_no_unit_that_fires():
+def test_what_is_not_finite_shows_and_a_unit_that_is_not_a_number_is_not_dead():
     output = torch.tensor([[float("nan"), -1.0, float("nan")], [2.0, -1.0, -1.0]])
     statistics = probed(output, torch.zeros(1, 3))
     assert math.isnan(statistics.mean)
     assert math.isnan(statistics.std)
-    assert (statistics.count, fired(statistics)) == (9, [True, False, False])
+    assert (statistics.count, fired(statistics)) == (9, [True, False, True])
     assert probed(torch.tensor([[float("inf"), 1.0]])).mean == math.inf
 
 
@@ -269,7 +269,7 @@ def test_outputs_and_gradients_are_unchanged():
     model(x).sum().backward()
     twin(x).sum().backward()
     assert all(torch.equal(a.grad, b.grad) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
-    assert not any(layer.moments.mean.requires_grad for layer in probe._layers.values())
+    assert not any(layer.measured.highest.requires_grad for layer in probe._layers.values())
 
 
 def test_a_later_change_in_place_changes_nothing():
