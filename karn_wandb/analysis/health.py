@@ -145,7 +145,7 @@ class HealthMonitor:
             dropped_records=dropped_records,
             non_finite_values=self.non_finite_values,
             sink_lag=sink_lag,
-            alerts=(*critical, *(alert.text for alert in holding)),
+            alerts=tuple(dict.fromkeys((*critical, *(alert.text for alert in holding)))),
             status="critical" if critical else "warning" if holding else "healthy",
             mode=mode,
             triggers=dict(sorted(self._triggers.items())),

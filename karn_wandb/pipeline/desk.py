@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from karn_wandb.analysis import DenseTraces, HealthMonitor, Mode, MorphogeneticAnalytics, TriggerWatch
+from karn_wandb.analysis.health import LOST
 from karn_wandb.pipeline.store import TelemetryStore
 from karn_wandb.records import Alert, ClaimReading, DenseTrace, EpochSnapshot, HealthReport, KarnConfig, Record
 
@@ -81,7 +82,7 @@ class Desk:
         for failure in now.failures:
             self.health.observe_trouble("sink", failure)
         if now.dropped_records:
-            self.health.observe_trouble("dropped_records", f"{now.dropped_records} records could not be kept")
+            self.health.observe_trouble("dropped_records", LOST)
         claim = self.analytics.claim_reading()
         if claim is not None:
             yield claim
