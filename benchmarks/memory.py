@@ -23,7 +23,7 @@ from torch.nn.functional import cross_entropy
 
 import karn_wandb
 from benchmarks.offline import drain, offline_options, setting, table
-from karn_wandb import BatchMetrics, DenseTrace
+from karn_wandb import DenseTrace
 
 EPOCH_BATCHES = 1000
 TRACES = 30
@@ -62,24 +62,23 @@ def long_run(batches: int, options: dict[str, Any]) -> Iterator[tuple[int, int]]
 
 
 def count_traces(traces: int, options: dict[str, Any]) -> dict[str, int]:
-    """Log dense traces, an epoch each; how many are in memory, in the record log, and in W&B after the run."""
+    """Fail a gate every other epoch; how many dense traces are in memory, in the record log, and in W&B after the run."""
+    model = nn.Linear(8, 2)
+    cross_entropy(model(torch.randn(4, 8)), torch.zeros(4, dtype=torch.long)).backward()
     with karn_wandb.init("traces", **options) as run:
-        for epoch in range(1, traces + 1):
-            run.log_epoch(val_loss=2.0, val_accuracy=50.0)
-            run.log_trace(trace(epoch))
+        run.attach(model)
+        for failure in range(traces):
+            run.log_gate(slot_id="early", gate="G2", passed=False, seed_id=f"early-{failure}", checks_failed=["improvement"])
+            for _ in range(2):
+                for _ in range(EPOCH_BATCHES // 10):
+                    run.log_batch(loss=2.0, accuracy=50.0)
+                run.log_epoch(val_loss=2.0, val_accuracy=50.0)
         kept = len(run.collector.episode().store.dense_traces)
         run_id, folder = run.id, options["dir"]
     experiment = karn_wandb.load_experiment(folder)
     stored = {via: experiment.records(run_id, via=via) for via in ("log", "wandb")}
     found = {via: sum(isinstance(record, DenseTrace) for record in records) for via, records in stored.items()}
     return {"memory": kept, "record log": found["log"], "W&B": found["wandb"]}
-
-
-def trace(epoch: int) -> DenseTrace:
-    """What a loss spike leaves behind."""
-    batches = tuple(BatchMetrics(epoch, i, 0.5, 80.0, 0.1) for i in range(64))
-    counts, edges = tuple(float(i) for i in range(64)), tuple(i / 64 for i in range(65))
-    return DenseTrace("loss_spike", epoch, epoch, batches, {"head.weight": counts}, histogram_edges={"head.weight": edges})
 
 
 def main(arguments: list[str] | None = None) -> None:
