@@ -73,6 +73,11 @@ _HOME = {
 }
 """Where each name lives that is loaded when it is first used."""
 
+_ROOMS = frozenset(
+    {"analysis", "attribution", "capture", "charts", "experiment", "pipeline", "records", "schema", "sinks", "statistics"}
+)
+"""Rooms that are there without an import of their own, such as `karn_wandb.sinks.Dashboard`; they export the other names."""
+
 __all__ = [
     "AdvantageStats",
     "BatchMetrics",
@@ -127,6 +132,8 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Load what is heavy when it is first used."""
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from importlib import import_module
 
 import pytest
@@ -96,3 +98,9 @@ def test_what_a_room_exports_is_there_and_documented(room):
         value = getattr(package, name)
         if inspect.isclass(value) or inspect.isfunction(value):
             assert (inspect.getdoc(value) or "").strip(), name
+
+
+def test_rooms_are_there_without_an_import_of_their_own():
+    program = "import karn_wandb; print(karn_wandb.sinks.Dashboard.__name__, karn_wandb.analysis.PPODiagnosis.__name__)"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["Dashboard", "PPODiagnosis"]
