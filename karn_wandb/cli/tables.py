@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TypeVar
@@ -27,6 +28,9 @@ from karn_wandb.records import (
 )
 
 R = TypeVar("R", bound=Record)
+
+ORDINARY = frozenset({"stage_transition", "gate_failure", "force_dense"})
+"""Reasons of dense traces that are no anomalies: counted, not listed."""
 
 
 def runs_table(experiment: Experiment) -> Table:
@@ -149,10 +153,15 @@ def _spans(seen: Sequence[tuple[int, str]]) -> str:
 
 
 def _anomalies(events: Sequence[TelemetryEvent]) -> Iterator[RenderableType]:
+    traces = _of(events, DenseTrace)
     found = [
         f"Dense trace of epochs {trace.window_start_epoch} to {trace.window_end_epoch}: {trace.trigger_reason}"
-        for trace in _of(events, DenseTrace)
+        + (f" ({trace.message})" if trace.message else "")
+        for trace in traces
+        if trace.trigger_reason not in ORDINARY
     ]
+    ordinary = Counter(trace.trigger_reason for trace in traces if trace.trigger_reason in ORDINARY)
+    found += [f"{count(times, 'dense trace')} of {reason}, as a matter of course" for reason, times in ordinary.items()]
     reports = _of(events, HealthReport)
     found += dict.fromkeys(alert for report in reports for alert in report.alerts)
     if reports and reports[-1].non_finite_values:

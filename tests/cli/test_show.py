@@ -64,7 +64,8 @@ def test_what_the_run_read_off_itself_is_shown(show, tmp_path):
     write_logs(tmp_path / "runs", [Made("a")])
     extra = [
         (TelemetryEventType.CLAIM_READ, ClaimReading(4, 60.0, 58.5, 1.5, 0.9)),
-        (TelemetryEventType.DENSE_TRACE_RECORDED, DenseTrace("loss_spike", 2, 3)),
+        (TelemetryEventType.DENSE_TRACE_RECORDED, DenseTrace("loss_spike", 2, 3, message="loss 9 against 2")),
+        (TelemetryEventType.DENSE_TRACE_RECORDED, DenseTrace("stage_transition", 2, 3)),
         (TelemetryEventType.HEALTH_READ, HealthReport(4, dropped_records=2, non_finite_values=3, alerts=("gradients vanish",))),
     ]
     with (tmp_path / "runs/a/records.jsonl").open("ab") as log:
@@ -76,7 +77,8 @@ def test_what_the_run_read_off_itself_is_shown(show, tmp_path):
     assert "+1.50 percentage points against the paired host-only run at epoch 4 (60.00 % against 58.50 %)." in said
     assert "One pair says nothing about other random seeds" in said
     assert said.endswith(
-        "Anomalies Dense trace of epochs 2 to 3: loss_spike gradients vanish 3 values NaN or infinite "
+        "Anomalies Dense trace of epochs 2 to 3: loss_spike (loss 9 against 2) "
+        "1 dense trace of stage_transition, as a matter of course gradients vanish 3 values NaN or infinite "
         "2 records dropped warning: nearly full"
     )
 
