@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -92,8 +92,13 @@ def train(
             for slot in model.slots():
                 slot.begin_epoch()
             for images, labels in shuffled(data.training, recipe.batch_size, order):
-                batch_loss, correct = optimizers.step(images, labels)
-                run.log_batch(loss=batch_loss, accuracy=100 * correct)
+                batch = optimizers.step(images, labels)
+                run.log_batch(
+                    loss=batch.loss,
+                    accuracy=100 * batch.correct,
+                    host_grad_norm=batch.host_grad_norm,
+                    seed_grad_norms=batch.seed_grad_norms,
+                )
             if due(model, epoch, recipe):
                 run.log_counterfactual(matrix(model, data, epoch))
             loss, accuracy = evaluate(model, data.validation)
@@ -104,6 +109,15 @@ def train(
     return run.finish()
 
 
+class Batch(NamedTuple):
+    """What one batch gave: its loss, the fraction that was correct, and gradient norms before clipping, seed modules' by slot."""
+
+    loss: Tensor
+    correct: Tensor
+    host_grad_norm: Tensor
+    seed_grad_norms: dict[str, Tensor]
+
+
 class Optimizers:
     """One AdamW for the host and one for each seed module, under one learning-rate schedule."""
 
@@ -112,31 +126,36 @@ class Optimizers:
         self.warmup, self.total = steps * recipe.warmup_epochs, steps * recipe.epochs
         self.done = 0
         self.host = self._adam(list(model.host_parameters()))
-        self.seeds: dict[str, torch.optim.Optimizer] = {}
+        self.seeds: dict[str | None, torch.optim.Optimizer] = {}
 
     def _adam(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(parameters, lr=self.recipe.lr, weight_decay=self.recipe.weight_decay)
 
-    def _of_seeds(self) -> list[torch.optim.Optimizer]:
-        present = {slot.seed_id: slot.seed for slot in self.model.slots() if slot.seed is not None and slot.seed_id}
-        self.seeds = {name: self.seeds.get(name) or self._adam(list(seed.parameters())) for name, seed in present.items()}
-        return list(self.seeds.values())
+    def _of_seeds(self) -> dict[str, torch.optim.Optimizer]:
+        """By slot; a seed module that has only just germinated gets no gradient yet."""
+        learning = [slot for slot in self.model.slots() if slot.seed is not None and slot.stage is not SeedStage.GERMINATED]
+        self.seeds = {slot.seed_id: self.seeds.get(slot.seed_id) or self._adam(list(slot.parameters())) for slot in learning}
+        return {slot.slot_id: self.seeds[slot.seed_id] for slot in learning}
 
-    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """One batch; gives its loss and the fraction that was correct, as tensors."""
-        optimizers = [self.host, *self._of_seeds()]
+    def step(self, images: Tensor, labels: Tensor) -> Batch:
+        """Learn from one batch."""
         logits = self.model(images)
         loss = self._loss(logits, labels)
         self.model.zero_grad()
         loss.backward()
         self._isolated_gradients(images, labels)
-        for optimizer in optimizers:
-            group = optimizer.param_groups[0]
-            group["lr"] = self.recipe.lr * self.schedule()
-            nn.utils.clip_grad_norm_(group["params"], self.recipe.max_grad_norm)
-            optimizer.step()
+        seed_grad_norms = {slot_id: self._advance(optimizer) for slot_id, optimizer in self._of_seeds().items()}
+        host_grad_norm = self._advance(self.host)
         self.done += 1
-        return loss, (logits.argmax(1) == labels).float().mean()
+        return Batch(loss, (logits.argmax(1) == labels).float().mean(), host_grad_norm, seed_grad_norms)
+
+    def _advance(self, optimizer: torch.optim.Optimizer) -> Tensor:
+        """Clip the gradients and take a step; gives their norm before clipping."""
+        group = optimizer.param_groups[0]
+        group["lr"] = self.recipe.lr * self.schedule()
+        norm = nn.utils.clip_grad_norm_(group["params"], self.recipe.max_grad_norm)
+        optimizer.step()
+        return norm
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)

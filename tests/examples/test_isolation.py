@@ -24,8 +24,8 @@ def trained(blueprint=None):
     losses = []
     for _ in range(STEPS):
         images = torch.randn(8, 3, 32, 32, generator=generator)
-        loss, _ = optimizers.step(images, torch.randint(10, (8,), generator=generator))
-        losses.append(loss.item())
+        batch = optimizers.step(images, torch.randint(10, (8,), generator=generator))
+        losses.append(batch.loss.item())
     return model, losses
 
 

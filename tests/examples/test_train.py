@@ -7,19 +7,20 @@ import pytest
 import karn_wandb
 from examples.data import photo_patches
 from examples.train import Recipe, train
-from karn_wandb import CounterfactualMatrix, EpochSnapshot, GateEvaluationTrace, PolicySnapshot, SeedStage
+from karn_wandb import BatchMetrics, CounterfactualMatrix, EpochSnapshot, GateEvaluationTrace, PolicySnapshot, SeedStage
 from karn_wandb.records import StageTransition
 
 pytestmark = pytest.mark.offline
 
 EPOCHS = 9
+CLIPPED = 1e-3
 
 
 @pytest.fixture(scope="module")
 def runs(offline_folder, tmp_path_factory):
     """A host-only run, its pair compared with it, and the pair once more; on 320 patches, so nothing is learned."""
     data = photo_patches(training=320, steering=100, validation=100)
-    recipe = Recipe(epochs=EPOCHS, lr=1e-6, blend_epochs=1, matrix_every=3)
+    recipe = Recipe(epochs=EPOCHS, lr=1e-6, blend_epochs=1, matrix_every=3, max_grad_norm=CLIPPED)
     folder = tmp_path_factory.mktemp("train")
     train(3, "none", out=folder, recipe=recipe, data=data)
     train(3, "heuristic", out=folder, recipe=recipe, data=data, baseline=folder)
@@ -69,6 +70,13 @@ def test_snapshots_carry_what_the_model_knows(runs):
     assert last.host.total_params == last.host.host_params + last.host.total_seed_params
     assert last.host.host_grad_norm > 0
     assert last.host.train_loss > 0
+
+
+def test_gradient_norms_are_those_before_clipping(runs):
+    batches = of(records_of(runs[0], "heuristic"), BatchMetrics)
+    assert all(batch.host_grad_norm > 10 * CLIPPED for batch in batches)
+    assert any(norm > 10 * CLIPPED for batch in batches for norm in batch.seed_grad_norms.values())
+    assert all(norm > 0 for batch in batches for norm in batch.seed_grad_norms.values())
 
 
 def test_a_grown_run_is_compared_live_with_its_pair(runs):
