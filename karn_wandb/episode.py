@@ -144,7 +144,11 @@ class EpisodeLog:
                 means over the batches, parameters and slots come from the attached model.
         """
         self._flush_batches()
-        snapshot = self._snapshot(values) if snapshot is None else record_of(EpochSnapshot, snapshot, values)
+        if snapshot is None:
+            snapshot = self._snapshot(values)
+        else:
+            snapshot = record_of(EpochSnapshot, snapshot, values)
+            self._state.check_epoch(snapshot.epoch)
         if self._instrument is not None:
             for top in self._instrument.seed_layers(snapshot.epoch):
                 self._outbox.add(top)
@@ -219,8 +223,10 @@ class EpisodeLog:
         """
         from karn_wandb.instrument import Instrument  # noqa: PLC0415 -- loads torch, which logging alone does not need
 
+        self._check_open(TelemetryEventType.EPISODE_STARTED)
         self.detach()
         self._instrument = Instrument(self.collector.config, model, slots, val_loader)
+        self._instrument.dense = self._state.desk.dense
         self._state.lifecycle.declare(self._instrument.slot_ids)
         context = self._state.store.context
         if context is not None:
@@ -230,10 +236,12 @@ class EpisodeLog:
 
     def detach(self) -> None:
         """Forget the attached model, and take all hooks off it."""
-        self._flush()
-        if self._instrument is not None:
-            self._instrument.remove()
-        self._instrument = None
+        try:
+            self._flush()
+        finally:
+            if self._instrument is not None:
+                self._instrument.remove()
+            self._instrument = None
 
     def conclude(self, *, state: Literal["finished", "failed"] = "finished", reason: str = "") -> EpisodeOutcome:
         """Log how the episode ended; once, later calls return the same outcome."""
@@ -257,6 +265,7 @@ class EpisodeLog:
         if self._instrument is not None:
             measured |= self._instrument.parameter_counts()
         host = record_of(HostSnapshot, None, {"epoch": epoch, **measured, **values})
+        self._state.check_epoch(host.epoch)  # before anything is evaluated for it
         found = self._measured_slots(host)
         return EpochSnapshot(epoch=host.epoch, host=host, slots=found if slots is None else slots, policy=policy)
 
@@ -311,7 +320,7 @@ class EpisodeLog:
             raise flushed.refused
 
     def _keep(self, record: R) -> R:
-        self._check_open(event_of(record))
+        self._check_open(record)
         self._flush_batches()
         self._outbox.add(record)
         self._send()
@@ -338,6 +347,7 @@ class EpisodeLog:
         self._flush_batches()
         self._send()
 
-    def _check_open(self, event_type: TelemetryEventType) -> None:
+    def _check_open(self, what: Record | TelemetryEventType) -> None:
         if self._outcome is not None:
+            event_type = event_of(what) if isinstance(what, Record) else what
             raise UsageError("nothing can be logged after the episode ended", got=event_type.name, do="Conclude it last.")

@@ -55,9 +55,9 @@ class Instrument:
         self._isolation = IsolationProbe(self._attached.slots, model)
         self._isolation.install()
         self._histograms = GradientHistograms()
-        self._activations = ActivationProbe(model)
+        self._activations: ActivationProbe | None = None
         self._seed_layers = SeedLayerMeans() if config.seed_layer_summaries and not config.seed_health_compact else None
-        self._dense = False
+        self._observed: Mapping[str, nn.Module | None] = {}
 
     @property
     def slot_ids(self) -> tuple[str, ...]:
@@ -67,38 +67,42 @@ class Instrument:
     @property
     def dense(self) -> bool:
         """Whether histograms and activations of the coming batches are captured."""
-        return self._dense
+        return self._activations is not None
 
     @dense.setter
     def dense(self, wanted: bool) -> None:
-        if wanted != self._dense:
-            self._dense = self._activations.active = wanted
-            (self._activations.install if wanted else self._activations.remove)()
+        if wanted == self.dense:
+            return
+        if self._activations is not None:
+            self._activations.remove()
+        self._histograms, self._activations = GradientHistograms(), None  # the next window is not to hold what this one left
+        if wanted:
+            self._activations = ActivationProbe(self._attached.model)
+            self._activations.active = True
+            self._activations.install()
 
     def measure(self) -> Measured:
         """Measure the batch that was just trained on; reads no value from the device."""
         if not self._layout.fits(self._attached.slots):
             self._lay_out()
         gradients = self._layout.measure()
-        if self._dense and gradients is not None:
+        if self.dense and gradients is not None:
             self._histograms.add(self._layout.gradients())
         return Measured(gradients, self._isolation.measure())
 
     def _lay_out(self) -> None:
-        before = self._layout.seeds
         self._layout = GradientLayout.of(self._attached.model, self._attached.slots)
-        if self._seed_layers is not None:
-            for slot_id, seed in self._layout.seeds.items():
-                if seed is not before.get(slot_id):
-                    self._seed_layers.forget(slot_id)
+        if self._activations is not None:
+            self._activations.install()
 
     def complete_layers(self, layers: tuple[LayerStatistics, ...], norms: Iterable[LayerNorms]) -> tuple[LayerStatistics, ...]:
         """The statistics of some batches, with the histograms and activations that were captured meanwhile."""
         if self._seed_layers is not None:
             for stretch in norms:
+                self._forget_replaced(self._seed_layers, stretch.layout.seeds)
                 for batch in stretch.by_seed_layer():
                     self._seed_layers.observe(batch)
-        if not (layers and self._dense):
+        if not layers or self._activations is None:
             return layers
         *earlier, newest = layers
         return *earlier, replace(newest, histograms=self._histograms.take(), activations=self._activations.take())
@@ -107,16 +111,22 @@ class Instrument:
         """The top layers of each seed module over the epoch; none when that is switched off."""
         if self._seed_layers is None:
             return ()
+        self._forget_replaced(self._seed_layers, {slot_id: slot.seed for slot_id, slot in self._attached.slots.items()})
         found = self._seed_layers.summaries(epoch, self._attached.slots, self._config.seed_layer_top_k)
         together = compact(found) if self._config.seed_layer_compact_events else None
         return found if together is None else (together,)
+
+    def _forget_replaced(self, means: SeedLayerMeans, seeds: Mapping[str, nn.Module | None]) -> None:
+        """Forget the layers of seed modules that others came after; when they are observed, their batches are long past."""
+        for slot_id, seed in seeds.items():
+            if seed is not self._observed.get(slot_id):
+                means.forget(slot_id)
+        self._observed = seeds
 
     def begin_epoch(self) -> None:
         """Look at the model anew: what was frozen, thawed or replaced since is seen from now on."""
         self._lay_out()
         self._isolation.refresh()
-        if self._dense:
-            self._activations.install()
 
     def parameter_counts(self) -> dict[str, int]:
         """Fields of a `HostSnapshot`."""

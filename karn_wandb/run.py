@@ -221,13 +221,15 @@ class Run(EpisodeLog):
             reason: Why it failed.
         """
         if self._finished is None:
+            last_code: int | None = 1  # unless all goes well: whatever is raised here, the run ends
             try:
                 self._finished = self._conclude_all("failed" if exit_code else "finished", reason)
-            except KarnError as error:  # a bad value in the last batches is said, and the run ends all the same
+                last_code = exit_code
+            except KarnError as error:  # a bad value in the last batches
                 self._finished = self._conclude_all("failed", reason or str(error))
-                self._end(exit_code=1)
                 raise
-            self._end(exit_code)
+            finally:
+                self._end(last_code)
         return self._finished
 
     def __enter__(self) -> Self:

@@ -154,13 +154,13 @@ class LayerNorms:
     zero when every square vanishes there, below about 1e-23.
 
     Attributes:
-        layers: The layers; those of the host first, then slot by slot.
+        layout: Whose gradients they are.
         norms: L2 norms, any float, shape (batches, layers); 0 where a layer has no gradient.
         elements: Elements of the layer's gradient, the same shape; 0 where it has none, fewer than the layer's own where
             only some of its parameters have one.
     """
 
-    layers: tuple[Layer, ...]
+    layout: GradientLayout
     norms: Floats
     elements: NDArray[np.int64]
 
@@ -178,7 +178,12 @@ class LayerNorms:
             for places, vector in parts:
                 norms[row, places] = vector
                 elements[row, places] = layout.elements[places]
-        return cls(layout.layers, _joined(norms, layout.starts), np.add.reduceat(elements, layout.starts, axis=1))
+        return cls(layout, _joined(norms, layout.starts), np.add.reduceat(elements, layout.starts, axis=1))
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers; those of the host first, then slot by slot."""
+        return self.layout.layers
 
     @property
     def present(self) -> NDArray[np.bool_]:
@@ -187,7 +192,7 @@ class LayerNorms:
 
     def take(self, batches: Sequence[int]) -> LayerNorms:
         """The same of some of the batches."""
-        return LayerNorms(self.layers, self.norms[batches], self.elements[batches])
+        return LayerNorms(self.layout, self.norms[batches], self.elements[batches])
 
     def by_module(self) -> list[dict[str | None, float]]:
         """Of each batch: L2 norm of the seed module in each slot, and of the host under None; those with a gradient only."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from karn_wandb.analysis import Lifecycle, MorphogeneticAnalytics, SlotHistory
 from karn_wandb.errors import KarnWarning, RecordError, UsageError
 from karn_wandb.pipeline.delivery import Delivery, Follower, Immediate, Sink
-from karn_wandb.pipeline.desk import READINGS, Condition, Desk
+from karn_wandb.pipeline.desk import READINGS, Analyst, Condition, Desk, EpisodeKey, key_of
 from karn_wandb.pipeline.log import RecordLog
 from karn_wandb.pipeline.store import TelemetryStore
 from karn_wandb.records import (
@@ -23,6 +23,7 @@ from karn_wandb.records import (
     GateEvaluationTrace,
     HealthReport,
     KarnConfig,
+    LayerStatistics,
     Record,
     StageTransition,
     TelemetryEvent,
@@ -30,10 +31,10 @@ from karn_wandb.records import (
 )
 from karn_wandb.schema import CLOCK_OF, scope_of
 
-EpisodeKey = tuple[int, int, bool]
-"""env_id, episode_idx, and whether it was logged through `run.episode`: the run's own records are apart from those."""
-
 ANALYSIS_SECONDS = 60.0
+
+IN_TRAINING = (*READINGS, LayerStatistics)
+"""Records that may be of the epoch in training, which need not come to its end."""
 
 _EVENT_OF: dict[type[Record], TelemetryEventType] = {
     record: event_type for event_type, record in RECORD_OF.items() if record in READINGS
@@ -57,6 +58,15 @@ class EpisodeState:
         self.tick_offset: int | None = None
         self.last_epoch = -1
 
+    def check_epoch(self, epoch: int) -> None:
+        """Raise `RecordError` unless the epoch comes after the last one."""
+        if epoch <= self.last_epoch:
+            raise RecordError(
+                "epochs must go up",
+                got=f"epoch {epoch} after epoch {self.last_epoch}",
+                do="Log each epoch once; a new episode goes through run.episode(env_id, episode_idx).",
+            )
+
     @property
     def desk(self) -> Desk:
         """Live analysis of all that was emitted so far."""
@@ -72,36 +82,6 @@ class EpisodeState:
     def analytics(self) -> MorphogeneticAnalytics:
         """The five questions, live."""
         return self.desk.analytics
-
-
-class Analyst:
-    """Live analysis as a sink: each event brings the desk of its episode up to date; readings go back to the log.
-
-    Args:
-        desks: The desks by episode.
-        keep: Takes a reading, and the event it follows from.
-
-    Attributes:
-        doubt: What is doubtful about the numbers, in words; "" while nothing is.
-    """
-
-    name = "analysis"
-
-    def __init__(self, desks: Mapping[EpisodeKey, Desk], keep: Callable[[TelemetryEvent, Record], object]) -> None:
-        self._desks = desks
-        self._keep = keep
-        self.doubt = ""
-
-    def write(self, event: TelemetryEvent) -> None:
-        """Analyse one event."""
-        if isinstance(event.data, Record) and _key(event) in self._desks:
-            desk = self._desks[_key(event)]
-            for reading in desk.observe(event.data):
-                self._keep(event, reading)
-            self.doubt = self.doubt or desk.health.doubt
-
-    def close(self) -> None:
-        """Nothing to let go of."""
 
 
 class KarnCollector:
@@ -130,7 +110,10 @@ class KarnCollector:
         self._warned: set[str] = set()
         self._analyst = Analyst(self._desks, self._keep_reading)
         memory_only = self.log.path is None
-        self._analysis: Delivery = Immediate(self._analyst) if memory_only else Follower(self.log, self._analyst, attempts=1)
+        if memory_only:
+            self._analysis: Delivery = Immediate(self._analyst)
+        else:
+            self._analysis = Follower(self.log, self._analyst, attempts=1, start=self.log.next_sequence)
         for sink in sinks:
             self.follow(sink)
 
@@ -203,7 +186,7 @@ class KarnCollector:
     def _take(self, event: TelemetryEvent) -> None:
         if self.closed:
             raise UsageError("nothing can be logged after finish", got=event.event_type.name, do="Call finish() last.")
-        state = self._episodes.get(_key(event)) or self.episode(event.env_id, event.episode_idx, scoped=event.scoped)
+        state = self._episodes.get(key_of(event)) or self.episode(event.env_id, event.episode_idx, scoped=event.scoped)
         self._validate(state, event)
         self._append(state, event)
         if isinstance(event.data, Record):
@@ -212,12 +195,7 @@ class KarnCollector:
     def _validate(self, state: EpisodeState, event: TelemetryEvent) -> None:
         match event.data:
             case EpochSnapshot() as snapshot:
-                if snapshot.epoch <= state.last_epoch:
-                    raise RecordError(
-                        "epochs must go up",
-                        got=f"epoch {snapshot.epoch} after epoch {state.last_epoch}",
-                        do="Log each epoch once; a new episode goes through run.episode(env_id, episode_idx).",
-                    )
+                state.check_epoch(snapshot.epoch)
                 state.lifecycle.observe(snapshot)
                 state.last_epoch = snapshot.epoch
             case StageTransition() as change:
@@ -249,7 +227,7 @@ class KarnCollector:
             scoped=cause.scoped,
         )
         with self._lock:
-            self._append(self._episodes[_key(cause)], event)
+            self._append(self._episodes[key_of(cause)], event)
 
     def _tick(self, state: EpisodeState, event: TelemetryEvent) -> int | None:
         prefix = scope_of(event)
@@ -264,15 +242,16 @@ class KarnCollector:
         if state.tick_offset is None:  # the episode begins: it goes on where the environment's last one ended
             state.tick_offset = self._epoch_ticks.get(prefix, 0)
         tick = state.tick_offset + epoch
-        self._epoch_ticks[prefix] = max(tick, self._epoch_ticks.get(prefix, 0))
+        if not isinstance(event.data, IN_TRAINING):
+            self._epoch_ticks[prefix] = max(tick, self._epoch_ticks.get(prefix, 0))
         return tick
 
     def settle(self, env_id: int = 0, episode_idx: int = 0, *, scoped: bool = False) -> None:
         """An episode ends: keep the readings that were waiting for more of it."""
-        state = self.episode(env_id, episode_idx, scoped=scoped)
+        self.episode(env_id, episode_idx, scoped=scoped)
+        self.catch_up()
         last = TelemetryEvent(TelemetryEventType.EPISODE_OUTCOME, env_id=env_id, episode_idx=episode_idx, scoped=scoped)
-        for reading in state.desk.close():
-            self._keep_reading(last, reading)
+        self._analyst.settle(last)
 
     def release(self, env_id: int = 0, episode_idx: int = 0, *, scoped: bool = False) -> None:
         """Forget an episode that is over; log and W&B keep it."""
@@ -300,9 +279,10 @@ class KarnCollector:
         self._report_sinks()
 
     def _report_analysis(self) -> None:
-        if self._analysis.failure is not None:
+        failure = self._analyst.failure or self._analysis.failure
+        if failure is not None:
             lost = "Claims, health, triggers and dense traces end here; what is logged is kept."
-            self._trouble("live analysis", self._analysis.failure, lost)
+            self._trouble("live analysis", failure, lost)
         self._warn_once("accuracies", self._analyst.doubt)
 
     def _report_sinks(self) -> None:
@@ -356,10 +336,6 @@ class KarnCollector:
             each = [follower.close(max(0.0, deadline - time.monotonic())) for follower in self.followers]
             closed = all(each)
         return closed
-
-
-def _key(event: TelemetryEvent) -> EpisodeKey:
-    return event.env_id, event.episode_idx, event.scoped
 
 
 def _epoch_of(data: object) -> int | None:

@@ -7,6 +7,7 @@ reaches the training loop. A failure is tried again, then the sink is parked: th
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -56,7 +57,26 @@ class Delivery(Protocol):
         """Deliver what is left and end; False when `timeout` seconds were not enough, or the sink failed."""
 
 
-class Immediate:
+class Guard:
+    """Does what may fail, until it does.
+
+    Attributes:
+        failure: What was raised; None while all is well.
+    """
+
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+
+    def attempt(self, work: Callable[[], None]) -> None:
+        """Do it, unless something has failed before; raises nothing."""
+        if self.failure is None:
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001 -- the boundary, as below
+                self.failure = error
+
+
+class Immediate(Guard):
     """Hands each event to a sink on the thread that appends it: for analysis without a record log.
 
     Args:
@@ -66,16 +86,12 @@ class Immediate:
     lag = 0
 
     def __init__(self, sink: Sink) -> None:
+        super().__init__()
         self.sink = sink
-        self.failure: Exception | None = None
 
     def offer(self, event: TelemetryEvent) -> None:
         """Write the event, unless the sink has failed before."""
-        if self.failure is None:
-            try:
-                self.sink.write(event)
-            except Exception as error:  # noqa: BLE001 -- the boundary, as below
-                self.failure = error
+        self.attempt(lambda: self.sink.write(event))
 
     def drain(self, timeout: float) -> bool:  # noqa: ARG002 -- nothing to wait for
         """Everything is delivered."""
@@ -96,16 +112,20 @@ class Follower:
         offset_path: File that keeps the sequence number of the next event, so that a resumed run goes on there; None
             keeps it in memory only.
         attempts: How often an event is tried before the sink is parked.
+        start: Sequence number of the first event to deliver when no file says another.
     """
 
-    def __init__(self, log: RecordLog, sink: Sink, offset_path: Path | None = None, attempts: int = ATTEMPTS) -> None:
+    def __init__(
+        self, log: RecordLog, sink: Sink, offset_path: Path | None = None, attempts: int = ATTEMPTS, start: int = 0
+    ) -> None:
         self.log = log
         self.sink = sink
         self.failure: Exception | None = None
         self.failed_writes = 0
         self._offset_path = offset_path
         self._attempts = attempts
-        self.cursor = min(_stored(offset_path), log.next_sequence)  # a killed process may have delivered more than it wrote
+        reached = _stored(offset_path) or start
+        self.cursor = min(reached, log.next_sequence)  # a killed process may have delivered more than it wrote
         self._closing = False
         self._thread = threading.Thread(target=self._follow, name=f"karn-{sink.name}", daemon=True)
         self._thread.start()

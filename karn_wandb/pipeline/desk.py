@@ -1,14 +1,18 @@
-"""Live analysis of one episode: every record brings it up to date, and some give readings, which are records too."""
+"""Live analysis of each episode: every record brings it up to date, and some give readings, which are records too."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from karn_wandb.analysis import DenseTraces, HealthMonitor, Mode, MorphogeneticAnalytics, TriggerWatch
 from karn_wandb.analysis.health import LOST
+from karn_wandb.pipeline.delivery import Guard
 from karn_wandb.pipeline.store import TelemetryStore
-from karn_wandb.records import Alert, ClaimReading, DenseTrace, EpochSnapshot, HealthReport, KarnConfig, Record
+from karn_wandb.records import Alert, ClaimReading, DenseTrace, EpochSnapshot, HealthReport, KarnConfig, Record, TelemetryEvent
+
+EpisodeKey = tuple[int, int, bool]
+"""env_id, episode_idx, and whether it was logged through `run.episode`: the run's own records are apart from those."""
 
 READINGS = (ClaimReading, HealthReport, Alert, DenseTrace)
 """What comes out of the analysis; it takes note of them and reads nothing further off them."""
@@ -58,10 +62,13 @@ class Desk:
         """Whether histograms and activations are wanted of the coming batches."""
         return self._traces.wanted
 
-    def observe(self, record: Record) -> Iterator[Record]:
-        """Take a record into account; gives the readings that follow from it."""
+    def keep(self, record: Record) -> None:
+        """Keep a record at hand: the newest of each kind, and what the five questions rest on."""
         self.store.add(record)
         self.analytics.observe(record)
+
+    def observe(self, record: Record) -> Iterator[Record]:
+        """Take a record that was kept into account; gives the readings that follow from it."""
         if isinstance(record, READINGS):
             return
         self.health.observe(record)
@@ -102,3 +109,49 @@ class Desk:
     def close(self) -> tuple[Record, ...]:
         """The episode ends: the dense traces that are still open."""
         return self._traces.close()
+
+
+class Analyst(Guard):
+    """Live analysis as a sink: each event brings the desk of its episode up to date; readings go back to the log.
+
+    When a reading fails there are no more readings, but what was logged stays at hand.
+
+    Args:
+        desks: The desks by episode.
+        keep: Takes a reading, and the event it follows from.
+
+    Attributes:
+        doubt: What is doubtful about the numbers, in words; "" while nothing is.
+    """
+
+    name = "analysis"
+
+    def __init__(self, desks: Mapping[EpisodeKey, Desk], keep: Callable[[TelemetryEvent, Record], object]) -> None:
+        super().__init__()
+        self._desks = desks
+        self._keep = keep
+        self.doubt = ""
+
+    def write(self, event: TelemetryEvent) -> None:
+        """Analyse one event."""
+        record, desk = event.data, self._desks.get(key_of(event))
+        if isinstance(record, Record) and desk is not None:
+            desk.keep(record)
+            self.attempt(lambda: self._keep_all(event, desk.observe(record)))
+            self.doubt = self.doubt or desk.health.doubt
+
+    def settle(self, event: TelemetryEvent) -> None:
+        """An episode ends with this event: keep the readings that were waiting for more of it."""
+        self.attempt(lambda: self._keep_all(event, self._desks[key_of(event)].close()))
+
+    def _keep_all(self, event: TelemetryEvent, readings: Iterable[Record]) -> None:
+        for reading in readings:
+            self._keep(event, reading)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def key_of(event: TelemetryEvent) -> EpisodeKey:
+    """The episode an event is of."""
+    return event.env_id, event.episode_idx, event.scoped

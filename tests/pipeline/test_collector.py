@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from recorder import Recorder
 from strategies import event_sequences
 
+from karn_wandb.episode import EpisodeLog
 from karn_wandb.errors import KarnWarning, RecordError, UsageError
 from karn_wandb.pipeline import KarnCollector, RecordLog, delivery, read_log
+from karn_wandb.pipeline.desk import Desk
 from karn_wandb.records import (
     BatchMetrics,
     ClaimReading,
@@ -289,7 +291,9 @@ class TestSinks:
         assert not collector.close()
         assert kept(collector, Type.HEALTH_READ)[-1].data.alerts == ("sink bad failed: no",)
         assert kept(collector, Type.HEALTH_READ)[-1].data.sink_lag > 3
-        assert len(read_log(collector.log.path).events) == 10
+        told = [event.event_type for event in read_log(collector.log.path).events]
+        first = [Type.EPOCH_COMPLETED, *READINGS, Type.ALERT_RAISED]
+        assert told == [Type.MEMORY_WARNING, *first, *[Type.EPOCH_COMPLETED, *READINGS] * 2]
 
     def test_a_sink_that_fails_at_the_very_end_is_said_too(self, collector):
         class Unclosable(Recorder):
@@ -344,6 +348,179 @@ class TestSinks:
         assert collector.close()
         assert len(slow.events) == 12
         assert slow.closed
+
+
+class TestGroups:
+    def test_events_are_taken_over_and_stamped_in_order_and_their_readings_come_after_all_of_them(self, collector):
+        group = [
+            TelemetryEvent(Type.BATCH_COMPLETED, data=RECORDS[Type.BATCH_COMPLETED]),
+            TelemetryEvent(Type.EPOCH_COMPLETED, data=epoch(1)),
+            TelemetryEvent(Type.MEMORY_WARNING),
+        ]
+        collector.emit_all(group)
+        assert [(event.sequence, event.tick) for event in group] == [(0, 0), (1, 1), (2, None)]
+        assert [event.event_type for event in kept(collector)] == [event.event_type for event in group] + list(READINGS)
+        assert kept(collector)[:3] == group
+
+    def test_those_ahead_of_a_bad_one_are_kept(self, collector):
+        group = [TelemetryEvent(Type.EPOCH_COMPLETED, data=epoch(number)) for number in (1, 2, 2, 3)]
+        with pytest.raises(RecordError, match="epochs must go up"):
+            collector.emit_all(group)
+        assert [event.data.epoch for event in kept(collector, Type.EPOCH_COMPLETED)] == [1, 2]
+        assert [event.sequence for event in group] == [0, 1, None, None]
+
+    def test_an_emitted_event_is_left_as_it_is(self, collector):
+        event = TelemetryEvent(Type.MEMORY_WARNING, data={"bytes": 3})
+        taken = [collector.emit(event), collector.emit(event)]
+        assert event.sequence is None
+        assert [replace(one, sequence=None) for one in taken] == [event] * 2
+
+    def test_nothing_is_a_group_too(self, collector):
+        collector.emit_all(())
+        assert kept(collector) == []
+
+
+@pytest.fixture(params=["file", "memory"])
+def either(request, tmp_path):
+    """A collector whose analysis follows the log, and one whose analysis runs at once."""
+    made = KarnCollector(log=RecordLog(tmp_path / "records.jsonl" if request.param == "file" else None))
+    yield made
+    made.close()
+
+
+class TestAnalysis:
+    def test_readings_of_an_event_come_before_the_next_event(self, either):
+        for number in range(1, 30):
+            emit_epoch(either, number)
+        assert [event.event_type for event in kept(either)] == [Type.EPOCH_COMPLETED, *READINGS] * 29
+
+    def test_what_is_asked_for_is_up_to_date(self, either, monkeypatch):
+        observe = Desk.observe
+        monkeypatch.setattr(Desk, "observe", lambda desk, record: (time.sleep(0.01), observe(desk, record))[1])
+        state = either.episode(scoped=True)
+        for number in (1, 2, 3):
+            emit_epoch(either, number, accuracy=10.0 * number)
+            assert either.epoch_snapshot(scoped=True).epoch == number
+            assert state.analytics.best_accuracy == 10.0 * number
+            assert either.health(scoped=True).epoch == number
+
+    def test_a_log_that_is_continued_is_not_analysed_again(self, tmp_path):
+        for number in (1, 2):
+            collector = KarnCollector(log=RecordLog(tmp_path / "log"))
+            collector.episode(scoped=True)
+            emit_epoch(collector, number)
+            collector.close()
+        events = read_log(tmp_path / "log").events
+        assert [(event.event_type, event.tick) for event in events] == [
+            (kind, number) for number in (1, 2) for kind in (Type.EPOCH_COMPLETED, *READINGS)
+        ]
+
+    def test_a_failure_is_said_once_and_records_are_kept_and_stay_at_hand(self, either, broken):
+        broken.append("observe")
+        told = warned(lambda: [emit_epoch(either, number, 10.0 * number) for number in range(1, 5)] + [either.close()])
+        lost = "Claims, health, triggers and dense traces end here; what is logged is kept."
+        assert told == [f"live analysis failed: ZeroDivisionError('observe'). {lost} Training goes on."]
+        assert [event.tick for event in kept(either, Type.EPOCH_COMPLETED)] == [1, 2, 3, 4]
+        assert kept(either, *READINGS) == []
+        assert either.epoch_snapshot(scoped=True).epoch == 4
+        assert either.episode(scoped=True).analytics.best_accuracy == 40.0
+
+    def test_a_failure_at_an_episode_s_end_raises_nothing_there(self, either, broken):
+        emit_epoch(either, 1)
+        broken.append("close")
+        either.settle(scoped=True)
+        with pytest.warns(KarnWarning, match="live analysis failed"):
+            emit_epoch(either, 2)
+        assert either.close()
+        assert [event.tick for event in kept(either, Type.EPOCH_COMPLETED)] == [1, 2]
+
+    def test_a_failure_that_is_seen_at_the_very_end_is_said_too(self, either, broken):
+        emit_epoch(either, 1)
+        broken.append("close")
+        (told,) = warned(either.close)
+        assert told.startswith("live analysis failed: ZeroDivisionError('close').")
+        assert not told.endswith("Training goes on.")
+
+    def test_strict_raises_it_after_the_record_is_kept(self, tmp_path, broken):
+        broken.append("observe")
+        collector = KarnCollector(KarnConfig(strict=True), RecordLog(tmp_path / "log"))
+        with pytest.raises(ZeroDivisionError, match="observe"):
+            for number in (1, 2):  # the failure is seen with the next event at the latest
+                emit_epoch(collector, number)
+        with pytest.raises(ZeroDivisionError, match="observe"):
+            collector.close()
+        assert collector.closed
+        kinds = [event.event_type for event in read_log(tmp_path / "log").events]
+        assert set(kinds) == {Type.EPOCH_COMPLETED}
+
+    def test_an_outcome_after_a_failure_is_that_of_all_epochs(self, either, broken):
+        log = EpisodeLog(either)
+        log.log_epoch(val_accuracy=10.0)
+        either.catch_up()
+        broken.append("observe")
+        (told,) = warned(lambda: [log.log_epoch(val_accuracy=accuracy) for accuracy in (30.0, 20.0)] + [log.conclude()])
+        assert told.startswith("live analysis failed")
+        outcome = log.conclude()
+        assert (outcome.epochs, outcome.final_accuracy, outcome.best_accuracy) == (3, 20.0, 30.0)
+
+    @pytest.fixture
+    def broken(self, monkeypatch):
+        """Names of the methods of `Desk` that raise."""
+        names = []
+
+        def breakable(name):
+            method = getattr(Desk, name)
+
+            def maybe(desk, *arguments):
+                if name in names:
+                    raise ZeroDivisionError(name)
+                return method(desk, *arguments)
+
+            return maybe
+
+        for name in ("observe", "close"):
+            monkeypatch.setattr(Desk, name, breakable(name))
+        return names
+
+
+class TestEndOfAnEpisode:
+    @pytest.fixture
+    def traced(self, either):
+        """An episode with a dense trace that waits for more batches."""
+        emit(either, Type.SEED_GATE_EVALUATED, GateEvaluationTrace("a", "G1", passed=False, epoch=0))
+        emit(either, Type.BATCH_COMPLETED)
+        assert kept(either, Type.DENSE_TRACE_RECORDED) == []
+        return either
+
+    def test_what_waited_for_more_of_it_is_kept_in_its_name(self, traced):
+        traced.settle(scoped=True)
+        (trace,) = kept(traced, Type.DENSE_TRACE_RECORDED)
+        assert (trace.data.trigger_reason, trace.scoped, trace.env_id) == ("gate_failure", True, 0)
+        assert trace.data.batch_metrics == (RECORDS[Type.BATCH_COMPLETED],)
+        traced.settle(scoped=True)
+        assert len(kept(traced, Type.DENSE_TRACE_RECORDED)) == 1
+
+    def test_closing_settles_those_that_were_not(self, traced):
+        assert traced.close()
+        assert len(kept(traced, Type.DENSE_TRACE_RECORDED)) == 1
+
+    def test_a_released_episode_is_forgotten_and_the_clocks_go_on(self, either):
+        for episode_idx in range(3):
+            for number in (1, 2):
+                emit_epoch(either, number, episode_idx=episode_idx)
+            either.release(0, episode_idx, scoped=True)
+        assert (either._episodes, either._desks) == ({}, {})
+        assert either.episodes == ((0, 0, True), (0, 1, True), (0, 2, True))
+        assert [event.tick for event in kept(either, Type.EPOCH_COMPLETED)] == [1, 2, 3, 4, 5, 6]
+
+    def test_its_last_readings_are_kept_before_it_is_forgotten(self, either):
+        emit_epoch(either, 1)
+        either.release(0, 0, scoped=True)
+        assert [event.event_type for event in kept(either)] == [Type.EPOCH_COMPLETED, *READINGS]
+
+    def test_what_was_never_there_is_forgotten_at_once(self, either):
+        either.release(7, 7)
+        assert either.episodes == ()
 
 
 class TestFullDisk:

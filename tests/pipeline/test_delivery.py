@@ -7,6 +7,7 @@ import pytest
 from recorder import Recorder
 
 from karn_wandb.pipeline import Follower, RecordLog, delivery, log
+from karn_wandb.pipeline.delivery import Guard, Immediate
 from karn_wandb.records import BatchMetrics, TelemetryEvent, TelemetryEventType
 
 
@@ -131,6 +132,103 @@ def test_a_log_that_cannot_be_read_any_more_parks_the_sink(path, monkeypatch):
     follower = Follower(record_log, sink)
     assert not follower.close(10)
     assert isinstance(follower.failure, FileNotFoundError)
+
+
+def test_what_is_appended_is_delivered_soon_though_nobody_is_woken_or_flushed(path):
+    record_log, sink = RecordLog(path), Recorder()
+    follower = Follower(record_log, sink)
+    for count in (1, 2):
+        fill(record_log, 1)
+        deadline = time.monotonic() + 100 * delivery.LOOK_SECONDS
+        while len(sink.events) < count and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert sink.sequences == list(range(count))
+    assert follower.close(10)
+
+
+def test_an_append_wakes_nobody(path):
+    """Waking a thread costs the training loop more than writing the record."""
+    record_log, sink = RecordLog(path), Recorder()
+    follower = Follower(record_log, sink)
+    notified, notify_all = [], record_log.changed.notify_all
+    record_log.changed.notify_all = lambda: (notified.append(threading.current_thread()), notify_all())
+    fill(record_log, 5)
+    record_log.flush()
+    assert threading.current_thread() not in notified
+    assert follower.drain(10)
+    assert threading.current_thread() in notified
+    assert follower.close(10)
+
+
+def test_drain_does_not_wait_for_the_next_look(path, monkeypatch):
+    monkeypatch.setattr(delivery, "LOOK_SECONDS", 60)
+    record_log, sink = RecordLog(path), Recorder()
+    follower = Follower(record_log, sink)
+    time.sleep(0.01)  # until it waits
+    fill(record_log, 3)
+    started = time.monotonic()
+    assert follower.drain(10)
+    assert follower.close(10)
+    assert time.monotonic() - started < 5
+    assert sink.sequences == [0, 1, 2]
+
+
+def test_a_follower_may_start_later(path, tmp_path):
+    record_log, offset = RecordLog(path), tmp_path / "offset"
+    fill(record_log, 4)
+    sinks = [Recorder(), Recorder(), Recorder()]
+    offset.write_text("1\n")  # what was stored wins
+    followers = [
+        Follower(record_log, sinks[0], start=3),
+        Follower(record_log, sinks[1], start=99),
+        Follower(record_log, sinks[2], offset, start=3),
+    ]
+    fill(record_log, 1)
+    assert all(follower.close(10) for follower in followers)
+    assert [sink.sequences for sink in sinks] == [[3, 4], [4], [1, 2, 3, 4]]
+
+
+class TestImmediate:
+    def test_an_event_is_written_on_the_thread_that_offers_it(self):
+        threads = []
+        sink = Recorder(fails=lambda _: threads.append(threading.current_thread()))
+        delivery_of = Immediate(sink)
+        event = TelemetryEvent(TelemetryEventType.MEMORY_WARNING)
+        delivery_of.offer(event)
+        assert (sink.events, threads) == ([event], [threading.current_thread()])
+        assert delivery_of.drain(0)
+        assert (delivery_of.lag, delivery_of.close(0), sink.closed) == (0, True, True)
+
+    def test_nothing_is_written_after_a_failure_and_nothing_is_raised(self):
+        sink = Recorder(fails=lambda _: ValueError("no"))
+        delivery_of, event = Immediate(sink), TelemetryEvent(TelemetryEventType.MEMORY_WARNING)
+        delivery_of.offer(event)
+        sink._fails = lambda _: None
+        delivery_of.offer(event)
+        assert sink.events == []
+        assert str(delivery_of.failure) == "no"
+        assert (delivery_of.drain(0), delivery_of.close(0), sink.closed) == (False, False, True)
+
+
+def test_a_guard_keeps_the_first_failure_and_does_nothing_after_it():
+    guard, done = Guard(), []
+
+    def fail():
+        done.append("failed")
+        raise KeyError("a")
+
+    for work in (lambda: done.append("well"), fail, fail, lambda: done.append("never")):
+        guard.attempt(work)
+    assert done == ["well", "failed"]
+    assert repr(guard.failure) == "KeyError('a')"
+
+
+def test_a_guard_lets_through_what_ends_the_process():
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Guard().attempt(interrupt)
 
 
 class TestResume:
