@@ -26,6 +26,10 @@ from karn_wandb.records import (
     SlotSnapshot,
 )
 
+ACTIVATIONS_EVERY = 4
+"""Of every so many batches of a dense window activations are looked at in one, beginning with the first. They are a sample
+of the examples anyway, and seven kernels a layer in each batch would be half of what research mode costs."""
+
 
 class Measured(NamedTuple):
     """What one batch left behind, still on the device."""
@@ -57,6 +61,7 @@ class Instrument:
         self._histograms = GradientHistograms()
         self._activations: ActivationProbe | None = None
         self._seed_layers = SeedLayerMeans() if config.seed_layer_summaries and not config.seed_health_compact else None
+        self._dense_batches = 0
         self._observed: Mapping[str, nn.Module | None] = {}
 
     @property
@@ -78,22 +83,29 @@ class Instrument:
         self._histograms, self._activations = GradientHistograms(), None  # the next window is not to hold what this one left
         if wanted:
             self._activations = ActivationProbe(self._attached.model)
-            self._activations.active = True
-            self._activations.install()
+            self._watch_activations(self._activations)
 
     def measure(self) -> Measured:
         """Measure the batch that was just trained on; reads no value from the device."""
         if not self._layout.fits(self._attached.slots):
             self._lay_out()
         gradients = self._layout.measure()
-        if self.dense and gradients is not None:
-            self._histograms.add(self._layout.gradients())
+        if self._activations is not None:
+            self._activations.active = self._dense_batches % ACTIVATIONS_EVERY == 0  # in the pass that comes next
+            self._dense_batches += 1
+            if gradients is not None:
+                self._histograms.add(self._layout.gradients())
         return Measured(gradients, self._isolation.measure())
 
     def _lay_out(self) -> None:
         self._layout = GradientLayout.of(self._attached.model, self._attached.slots)
         if self._activations is not None:
-            self._activations.install()
+            self._watch_activations(self._activations)
+
+    def _watch_activations(self, probe: ActivationProbe) -> None:
+        probe.install()
+        probe.active = True
+        self._dense_batches = 0
 
     def complete_layers(self, layers: tuple[LayerStatistics, ...], norms: Iterable[LayerNorms]) -> tuple[LayerStatistics, ...]:
         """The statistics of some batches, with the histograms and activations that were captured meanwhile."""

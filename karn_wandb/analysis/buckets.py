@@ -51,7 +51,14 @@ def merge(histograms: Iterable[GradientHistogram]) -> GradientHistogram:
         zeros += histogram.zeros
         non_finite += histogram.non_finite
     (negative_from, negatives), (positive_from, positives) = _occupied(negative), _occupied(positive)
-    return GradientHistogram(negatives, negative_from, positives, positive_from, zeros, non_finite)
+    return GradientHistogram.trusted(
+        negative=negatives,
+        negative_from=negative_from,
+        positive=positives,
+        positive_from=positive_from,
+        zeros=zeros,
+        non_finite=non_finite,
+    )
 
 
 def drawn(histogram: GradientHistogram, bins: int = 64) -> tuple[tuple[float, ...], tuple[float, ...]]:

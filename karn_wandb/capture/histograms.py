@@ -110,7 +110,14 @@ def _histogram(row: Row) -> GradientHistogram:
     negative_from, negative_counts = _occupied(negative)
     positive_from, positive_counts = _occupied(positive)
     non_finite = int(row[INFINITE:SIGN].sum() + row[SIGN + INFINITE : BUCKETS].sum())
-    return GradientHistogram(negative_counts, negative_from, positive_counts, positive_from, zeros, non_finite)
+    return GradientHistogram.trusted(
+        negative=negative_counts,
+        negative_from=negative_from,
+        positive=positive_counts,
+        positive_from=positive_from,
+        zeros=zeros,
+        non_finite=non_finite,
+    )
 
 
 def _occupied(counts: Row) -> tuple[int, tuple[int, ...]]:

@@ -133,6 +133,8 @@ def check_float(value: Any, path: str) -> float:
 
 def check_int(value: Any, path: str) -> int:
     """A whole number that 64 bits can hold, signed or not."""
+    if type(value) is int and -(2**63) <= value < 2**64:
+        return value
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise wrong(path, "a whole number", value)
     whole = int(value)
@@ -154,6 +156,8 @@ def _check_bool(value: Any, path: str) -> bool:
 
 def check_str(value: Any, path: str) -> str:
     """Text that UTF-8 can carry, as a plain `str`."""
+    if type(value) is str and value.isascii():
+        return value
     if not isinstance(value, str):
         raise wrong(path, "text", value)
     try:
