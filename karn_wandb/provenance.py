@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from karn_wandb._version import __version__
-from karn_wandb.errors import ClaimsError
+from karn_wandb.errors import ClaimsError, UsageError
 from karn_wandb.records import EpisodeContext, RunInfo
 from karn_wandb.schema.config import overlay, with_config
 
@@ -24,7 +26,8 @@ def context_of(episode: EpisodeContext | None, final: Mapping[str, Any], config:
     from karn_wandb.capture import capture_episode  # noqa: PLC0415 -- loads torch
 
     seed = config.get("base_seed", config.get("seed"))
-    return capture_episode(base_seed=seed if isinstance(seed, int) else None, hyperparameters=config)
+    is_seed = isinstance(seed, Integral) and not isinstance(seed, bool)
+    return capture_episode(base_seed=int(seed) if is_seed else None, hyperparameters=config)
 
 
 def info_of(wandb_run: wandb.Run, config: dict[str, Any]) -> RunInfo:
@@ -45,16 +48,27 @@ def info_of(wandb_run: wandb.Run, config: dict[str, Any]) -> RunInfo:
 
 
 def as_mapping(config: Any) -> dict[str, Any]:
-    """The user's config as a mapping; W&B also takes argparse namespaces, dataclasses and YAML paths."""
+    """The user's config as a mapping; it may be what W&B takes: argparse namespaces, dataclasses, paths of its YAML files.
+
+    Raises:
+        UsageError: It is none of these, or the file cannot be read.
+    """
     if config is None:
         return {}
     if isinstance(config, Mapping):
         return dict(config)
-    from wandb.sdk.lib import config_util  # noqa: PLC0415 -- loads wandb
+    if is_dataclass(config) and not isinstance(config, type):
+        return asdict(config)
+    import wandb  # noqa: PLC0415 -- takes seconds
+    from wandb.sdk.wandb_helper import parse_config  # noqa: PLC0415 -- the same
 
-    if isinstance(config, (str, Path)):
-        return dict(config_util.dict_from_config_file(str(config)) or {})
-    return dict(vars(config))
+    given = str(config) if isinstance(config, Path) else config
+    try:
+        return dict(parse_config(given))  # type: ignore[no-untyped-call]
+    except (wandb.errors.Error, OSError, TypeError, KeyError, AttributeError) as error:
+        raise UsageError(
+            "config cannot be read", got=str(error), do="Pass a mapping, a dataclass, a namespace, or W&B's YAML file."
+        ) from None
 
 
 def hash_of(claims: str | Path | None) -> str:
