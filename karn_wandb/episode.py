@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from karn_wandb.capture.gradients import GradientNorms
     from karn_wandb.instrument import Instrument
 
+FEWEST_PENDING, MOST_PENDING = 4, 32
+"""Batches that wait on their device before they are brought to the host together: few where dense traces are short."""
+
 R = TypeVar("R", bound=Record)
 
 
@@ -295,7 +298,8 @@ class EpisodeLog:
         if self._pending is None:
             from karn_wandb.capture import PendingBatches  # noqa: PLC0415 -- loads torch, which logging alone does not need
 
-            self._pending = PendingBatches()
+            half = self.collector.config.trace_batches // 2  # a trigger sees batches late, and its trace must not be over by then
+            self._pending = PendingBatches(min(max(half, FEWEST_PENDING), MOST_PENDING))
         return self._pending
 
     def _flush_batches(self) -> None:

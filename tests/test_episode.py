@@ -541,6 +541,17 @@ class TestAttached:
         snapshot = episode.log_epoch()
         assert snapshot == EpochSnapshot(1, HostSnapshot(1, train_loss=1.0))
 
+    def test_a_short_trace_has_layers_captured_after_its_trigger_too(self, net, loader):
+        episode = EpisodeLog(KarnCollector(KarnConfig(trace_batches=6)))
+        episode.attach(net)
+        for batch in range(64):
+            train(net, loader)
+            episode.log_batch(loss=math.nan if batch == 40 else 1.0)
+        episode.detach()
+        (trace,) = data(episode, Type.DENSE_TRACE_RECORDED)
+        assert [batch.batch_idx for batch in trace.batch_metrics] == list(range(35, 47))
+        assert {"stem", "head"} <= set(trace.gradient_histograms) & set(trace.activation_means)
+
     def test_the_training_loop_never_waits_for_the_device(self, episode):
         """On the meta device there are no values: reading one raises."""
         net = Net("meta")
