@@ -219,17 +219,18 @@ class Run(EpisodeLog):
         Args:
             exit_code: Not 0 marks the run as failed.
             reason: Why it failed.
+
+        Raises:
+            RecordError: The last batches had a bad value; everything is closed all the same.
         """
         if self._finished is None:
-            last_code: int | None = 1  # unless all goes well: whatever is raised here, the run ends
+            errors: list[Exception] = []
             try:
-                self._finished = self._conclude_all("failed" if exit_code else "finished", reason)
-                last_code = exit_code
-            except KarnError as error:  # a bad value in the last batches
-                self._finished = self._conclude_all("failed", reason or str(error))
-                raise
+                self._finished = self._conclude_all("failed" if exit_code else "finished", reason, errors)
             finally:
-                self._end(last_code)
+                self._end(exit_code=1 if errors or self._finished is None else exit_code)
+            if errors:
+                raise errors[0]
         return self._finished
 
     def __enter__(self) -> Self:
@@ -238,14 +239,26 @@ class Run(EpisodeLog):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.finish(exit_code=1 if error is not None else 0, reason=f"{kind.__name__}: {error}" if kind else "")
 
-    def _conclude_all(self, state: Literal["finished", "failed"], reason: str) -> EpisodeOutcome:
-        """Conclude the episodes; a run that logged epochs only through `episode` has none of its own."""
+    def _conclude_all(self, state: Literal["finished", "failed"], reason: str, errors: list[Exception]) -> EpisodeOutcome:
+        """Conclude the episodes; a run that logged epochs only through `episode` has none of its own.
+
+        An episode that cannot be concluded at once, because of a bad value in its last batches, has failed; why goes into
+        `errors`.
+        """
+
+        def conclude(episode: EpisodeLog) -> EpisodeOutcome:
+            try:
+                return episode.conclude(state=state, reason=reason)
+            except Exception as error:  # noqa: BLE001 -- `finish` raises it when all is closed
+                errors.append(error)
+                return episode.conclude(state="failed", reason=reason or str(error))
+
         for episode in self._episodes.values():
-            self._last_outcome = episode.conclude(state=state, reason=reason)
+            self._last_outcome = conclude(episode)
         if self._last_outcome is not None and self.analytics.latest is None:
-            self._flush()
+            self.detach()
             return self._last_outcome
-        return self.conclude(state=state, reason=reason)
+        return conclude(self)
 
     def _end(self, exit_code: int | None) -> None:
         try:

@@ -108,6 +108,7 @@ class KarnCollector:
         self._ticks: dict[tuple[str, str], int] = {}
         self._epoch_ticks: dict[str, int] = {}
         self._warned: set[str] = set()
+        self._raised: dict[str, Exception] = {}
         self._analyst = Analyst(self._desks, self._keep_reading)
         memory_only = self.log.path is None
         if memory_only:
@@ -293,7 +294,10 @@ class KarnCollector:
 
     def _trouble(self, where: str, error: Exception, consequence: str) -> None:
         if self.config.strict:
-            raise error
+            if self.closed or self._raised.get(where) is not error:  # what was raised before is raised at the end only
+                self._raised[where] = error
+                raise error
+            return
         goes_on = "" if self.closed else " Training goes on."
         self._warn_once(where, f"{where} failed: {error!r}. {consequence}{goes_on}")
 

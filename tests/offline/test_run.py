@@ -17,10 +17,13 @@ from finished import read_finished
 from torch import nn
 
 import karn_wandb
+from examples.blueprints import BLUEPRINTS
+from examples.host import ConvHost
 from karn_wandb import KarnConfig, SeedStage
 from karn_wandb.errors import ClaimsError, KarnWarning, RecordError, TransitionError, UsageError
 from karn_wandb.experiment.wandb_file import WandbFile
 from karn_wandb.pipeline import read_log
+from karn_wandb.pipeline.desk import Desk
 from karn_wandb.records import EpisodeOutcome, RunInfo
 from karn_wandb.schema import decode_rows, encode_row
 
@@ -235,6 +238,94 @@ class TestSeveralRuns:
         assert list(tmp_path.rglob("*.jsonl")) == []
 
 
+class TestManyEpisodes:
+    """As in reinforcement learning: hundreds of hosts are trained in one run."""
+
+    def test_that_ended_are_forgotten_and_log_and_w_and_b_keep_them(self, start):
+        with start() as run:
+            for episode_idx in range(300):
+                log = run.episode(episode_idx % 3, episode_idx)
+                log.log_batch(loss=1.0)
+                log.log_epoch(val_accuracy=50.0)
+                log.conclude()
+                assert len(run.collector._episodes) <= 2  # the run's own, and this one
+                assert len(run.collector._desks) <= 2
+                assert len(run._episodes) == 1
+            assert len(run.collector.episodes) == 301
+        rows = file_of(run).rows
+        ticks = [[row[f"env/{env}/epoch"] for row in rows if f"env/{env}/host/val_accuracy" in row] for env in range(3)]
+        assert ticks == [list(range(1, 101))] * 3
+        outcomes = [event for event in read_log(run.records_path).events if isinstance(event.data, EpisodeOutcome)]
+        assert [event.episode_idx for event in outcomes] == list(range(300))
+
+    def test_that_go_on_are_kept(self, start):
+        with start() as run:
+            logs = [run.episode(env_id) for env_id in range(4)]
+            for log in logs[:2]:
+                log.log_epoch(val_accuracy=50.0)
+                log.conclude()
+            run.episode(4)
+            assert [(env_id, scoped) for env_id, _, scoped in run.collector._episodes] == [
+                (0, False),
+                (2, True),
+                (3, True),
+                (4, True),
+            ]
+            assert logs[2].log_epoch(val_accuracy=50.0).epoch == 1
+
+    def test_an_episode_that_ended_does_not_begin_again(self, start):
+        with start() as run:
+            first = run.episode(0, 0)
+            first.log_epoch(val_accuracy=50.0)
+            first.conclude()
+            assert run.episode(0, 0) is first
+            run.episode(0, 1)
+            with pytest.raises(UsageError) as caught:
+                run.episode(0, 0)
+            assert str(caught.value) == "episode (0, 0) has ended. Its successor has another episode_idx."
+
+    def test_the_outcome_is_that_of_the_last_one_though_it_is_forgotten(self, start):
+        run = start()
+        for episode_idx in range(3):
+            log = run.episode(0, episode_idx)
+            log.log_epoch(val_accuracy=10.0 * episode_idx)
+            last = log.conclude()
+        run.episode(1, 0)
+        assert run.finish().final_accuracy is None  # of (1, 0), which logged nothing
+        assert last.final_accuracy == 20.0
+
+
+class TestHooks:
+    @pytest.mark.parametrize("mode", ["standard", "research"])
+    @pytest.mark.parametrize("through", ["run", "episode"])
+    def test_are_off_the_model_after_finish(self, start, mode, through):
+        run, model = start(karn=KarnConfig(mode=mode)), host_with_seed_module()
+        run.attach(model)
+        log = run if through == "run" else run.episode()
+        log.log_batch(loss=1.0)
+        log.log_epoch(val_accuracy=50.0)
+        assert hooks_of(model)
+        run.finish()
+        assert hooks_of(model) == 0
+
+    def test_are_off_the_model_after_an_exception(self, start):
+        model = host_with_seed_module()
+        with pytest.raises(RuntimeError, match="Expected 3D"), start(karn=KarnConfig(mode="research")) as run:
+            run.attach(model)
+            model(torch.ones(1, 5))
+        assert hooks_of(model) == 0
+
+
+def host_with_seed_module():
+    host = ConvHost(4, classes=2)
+    host.slots()[0].germinate("norm", BLUEPRINTS["norm"](host.slots()[0].channels))
+    return host
+
+
+def hooks_of(model):
+    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
+
+
 class TestBesideTheUsersOwnCalls:
     def test_a_users_half_row_is_committed_by_the_user_alone(self, start):
         with start() as run:
@@ -344,6 +435,52 @@ class TestFailure:
         assert any("everything is kept in" in m for m in ours)
         epochs = [e for e in read_log(run.records_path).events if e.event_type.name == "EPOCH_COMPLETED"]
         assert len(epochs) == 40
+
+    def test_live_analysis_that_fails_is_said_once_and_everything_is_kept(self, start, monkeypatch):
+        run = start()
+        monkeypatch.setattr(Desk, "observe", lambda *_: 1 / 0)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            for epoch in range(1, 6):
+                run.log_batch(loss=1.0)
+                run.log_epoch(val_accuracy=float(epoch))
+            outcome = run.finish()
+        ours = [str(w.message) for w in said if issubclass(w.category, KarnWarning)]
+        assert len(ours) == 1
+        assert ours[0].startswith("live analysis failed: ZeroDivisionError('division by zero').")
+        assert (outcome.state, outcome.epochs, outcome.final_accuracy) == ("finished", 5, 5.0)
+        rows = file_of(run).rows
+        assert [row["host/val_accuracy"] for row in rows if "host/val_accuracy" in row] == [1.0, 2.0, 3.0, 4.0, 5.0]
+
+    def test_strict_raises_what_analysis_raised_and_finish_still_ends_the_run(self, start, monkeypatch):
+        run, model = start(karn=KarnConfig(strict=True)), host_with_seed_module()
+        run.attach(model)
+        run.collector.catch_up()
+        monkeypatch.setattr(Desk, "observe", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run.log_epoch(val_accuracy=50.0)
+            run.log_epoch(val_accuracy=60.0)
+        run.log_epoch(val_accuracy=70.0)  # said, it stops nobody who goes on
+        with pytest.raises(ZeroDivisionError):
+            run.finish()
+        assert run.finish().final_accuracy == 70.0
+        assert run.collector.closed
+        assert hooks_of(model) == 0
+        assert file_of(run).exit_code is not None
+        assert any("host/val_accuracy" in row for row in file_of(run).rows)
+
+    def test_bad_values_in_the_last_batches_of_several_episodes_end_the_run_too(self, start):
+        run = start()
+        for env_id in range(3):
+            log = run.episode(env_id)
+            log.log_epoch(val_accuracy=50.0)
+            log.log_batch(loss=1.0, accuracy=50.0 if env_id == 1 else -1.0)
+        with pytest.raises(RecordError, match=r"BatchMetrics\.accuracy"):
+            run.finish()
+        assert run.collector.closed
+        outcomes = [event.data.state for event in read_log(run.records_path).events if isinstance(event.data, EpisodeOutcome)]
+        assert outcomes == ["failed", "finished", "failed"]
+        assert file_of(run).exit_code == 1
 
     def test_strict_raises_instead(self, start):
         run = start(karn=KarnConfig(strict=True))

@@ -447,6 +447,7 @@ class TestAnalysis:
         with pytest.raises(ZeroDivisionError, match="observe"):
             for number in (1, 2):  # the failure is seen with the next event at the latest
                 emit_epoch(collector, number)
+        emit_epoch(collector, 3)  # raised once, it stops nobody who goes on
         with pytest.raises(ZeroDivisionError, match="observe"):
             collector.close()
         assert collector.closed

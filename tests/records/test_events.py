@@ -135,6 +135,20 @@ def test_a_stored_record_of_an_unknown_class_is_an_error():
 
 
 @given(events())
+def test_a_copy_is_equal_and_stamping_it_leaves_the_original_as_it_was(event):
+    before = event.to_plain()
+    copied = event.copy()
+    assert copied == event
+    assert copied is not event
+    copied.stamp(7, 3)
+    assert (copied.sequence, copied.tick) == (7, 3)
+    assert event.to_plain() == before
+    assert copied.to_plain() == {**before, "sequence": 7, "tick": 3}
+    copied.stamp(8, None)
+    assert copied.to_plain() == {**{name: value for name, value in before.items() if name != "tick"}, "sequence": 8}
+
+
+@given(events())
 def test_a_record_is_stored_with_its_class_named(event):
     plain = event.to_plain()["data"]
     assert plain.get("$") == (type(event.data).__name__ if isinstance(event.data, Record) else None)

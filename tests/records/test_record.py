@@ -67,6 +67,52 @@ def test_pickle_and_copies_give_an_equal_record(record):
         assert repr(again) == repr(record)
 
 
+@every_record
+def test_a_record_of_values_that_were_checked_before_is_the_same_without_the_checks(cls):
+    """Given in any order, all of them or those that are no defaults."""
+
+    @settings(max_examples=10)
+    @given(records(cls))
+    def holds(record):
+        values = {field.name: getattr(record, field.name) for field in fields(record)}
+        backwards = dict(reversed(values.items()))
+        told = {name: value for name, value in values.items() if name not in omissible or value != omissible[name]}
+        for again in (
+            cls.trusted(**values),
+            cls.trusted(**backwards),
+            cls.trusted(**told),
+            record._changed(),
+            record._changed(**values),
+        ):
+            assert again == record
+            assert again is not record
+            assert repr(again) == repr(record)
+            assert stored(again) == stored(record)
+
+    omissible = {field.name: field.default for field in fields(cls) if field.default is not dataclasses.MISSING}
+    holds()
+
+
+def test_defaults_of_trusted_records_are_made_anew_for_each():
+    one, other = (BatchMetrics.trusted(epoch=1, batch_idx=0, loss=1.0) for _ in range(2))
+    assert one == other == batch()
+    assert one.seed_grad_norms == {}
+    assert one.seed_grad_norms is not other.seed_grad_norms
+
+
+def test_trusted_records_are_not_checked_and_as_frozen_as_any_other():
+    record = BatchMetrics.trusted(epoch=1, batch_idx=0, loss=1.0, accuracy=400.0)
+    assert record.accuracy == 400.0
+    with pytest.raises(FrozenInstanceError):
+        record.accuracy = 1.0
+
+
+def test_a_changed_copy_leaves_the_original_as_it_was():
+    record = batch(accuracy=50.0)
+    changed = record._changed(accuracy=60.0, loss=2.0)
+    assert (changed, record) == (batch(accuracy=60.0, loss=2.0), batch(accuracy=50.0))
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
