@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 MAX_BINS = 512
 LEVELS = MappingProxyType({"info": "INFO", "warning": "WARN", "error": "ERROR"})
-"""W&B's names of an alert's levels. Its own cooldown is off: alerts come with one."""
+"""W&B's names of an alert's levels."""
+NO_WAIT = 0.001
+"""Seconds of W&B's own cooldown of alerts, for they come with one; it takes 0 for its default of a minute."""
 
 
 class LogGate:
@@ -91,7 +93,7 @@ class WandbSink:
             self._alert(event.data)
 
     def _alert(self, alert: Alert) -> None:
-        self._run.alert(title=alert.kind.replace("_", " "), text=alert.text, level=LEVELS[alert.level], wait_duration=0)
+        self._run.alert(title=alert.kind.replace("_", " "), text=alert.text, level=LEVELS[alert.level], wait_duration=NO_WAIT)
 
     def _define(self, prefix: str) -> None:
         if prefix in self._scopes:
