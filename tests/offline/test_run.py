@@ -15,16 +15,18 @@ import torch
 import wandb
 from finished import read_finished
 from torch import nn
+from wandb.proto import wandb_internal_pb2
 
 import karn_wandb
 from examples.blueprints import BLUEPRINTS
 from examples.host import ConvHost
 from karn_wandb import KarnConfig, SeedStage
 from karn_wandb.errors import ClaimsError, KarnWarning, RecordError, TransitionError, UsageError
+from karn_wandb.experiment.chunks import split_records
 from karn_wandb.experiment.wandb_file import WandbFile
 from karn_wandb.pipeline import read_log
 from karn_wandb.pipeline.desk import Desk
-from karn_wandb.records import EpisodeOutcome, RunInfo
+from karn_wandb.records import Alert, EpisodeOutcome, RunInfo
 from karn_wandb.schema import decode_rows, encode_row
 
 pytestmark = pytest.mark.offline
@@ -293,6 +295,28 @@ class TestManyEpisodes:
         run.episode(1, 0)
         assert run.finish().final_accuracy is None  # of (1, 0), which logged nothing
         assert last.final_accuracy == 20.0
+
+
+class TestAlerts:
+    def test_reach_w_and_b_at_once_with_their_level_and_are_in_the_log(self, start):
+        """Two of one kind directly after each other both do: W&B is given no cooldown of its own."""
+        alerts = [Alert(f"kind_{level}", f"look at {level}", 1, level) for level in ("info", "warning", "error", "error")]
+        with start() as run:
+            for alert in alerts:
+                run.emit(karn_wandb.TelemetryEvent("ALERT_RAISED", data=alert))
+            run.collector.followers[0].drain(10)
+            assert run.collector.followers[0].failure is None
+        assert [event.data for event in read_log(run.records_path).events if isinstance(event.data, Alert)] == alerts
+        content = file_of(run).path.read_bytes()
+        records = [wandb_internal_pb2.Record.FromString(payload) for _, payload in split_records(content, [])]
+        told = [record.alert for record in records if record.WhichOneof("record_type") == "alert"]
+        assert [(alert.title, alert.text, alert.level) for alert in told] == [
+            ("kind info", "look at info", "INFO"),
+            ("kind warning", "look at warning", "WARN"),
+            ("kind error", "look at error", "ERROR"),
+            ("kind error", "look at error", "ERROR"),
+        ]
+        assert {alert.wait_duration for alert in told} == {1}  # milliseconds: 0 would be its default of a minute
 
 
 class TestHooks:
