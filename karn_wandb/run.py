@@ -224,7 +224,7 @@ class Run(EpisodeLog):
             RecordError: The last batches had a bad value; everything is closed all the same.
         """
         if self._finished is None:
-            errors: list[Exception] = []
+            errors: list[KarnError] = []
             try:
                 self._finished = self._conclude_all("failed" if exit_code else "finished", reason, errors)
             finally:
@@ -239,7 +239,7 @@ class Run(EpisodeLog):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.finish(exit_code=1 if error is not None else 0, reason=f"{kind.__name__}: {error}" if kind else "")
 
-    def _conclude_all(self, state: Literal["finished", "failed"], reason: str, errors: list[Exception]) -> EpisodeOutcome:
+    def _conclude_all(self, state: Literal["finished", "failed"], reason: str, errors: list[KarnError]) -> EpisodeOutcome:
         """Conclude the episodes; a run that logged epochs only through `episode` has none of its own.
 
         An episode that cannot be concluded at once, because of a bad value in its last batches, has failed; why goes into
@@ -249,14 +249,17 @@ class Run(EpisodeLog):
         def conclude(episode: EpisodeLog) -> EpisodeOutcome:
             try:
                 return episode.conclude(state=state, reason=reason)
-            except Exception as error:  # noqa: BLE001 -- `finish` raises it when all is closed
+            except KarnError as error:
                 errors.append(error)
                 return episode.conclude(state="failed", reason=reason or str(error))
 
         for episode in self._episodes.values():
             self._last_outcome = conclude(episode)
         if self._last_outcome is not None and self.analytics.latest is None:
-            self.detach()
+            try:
+                self.detach()
+            except KarnError as error:
+                errors.append(error)
             return self._last_outcome
         return conclude(self)
 

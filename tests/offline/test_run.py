@@ -493,8 +493,18 @@ class TestFailure:
         assert file_of(run).exit_code is not None
         assert any("host/val_accuracy" in row for row in file_of(run).rows)
 
+    def test_strict_ends_the_run_also_when_it_raises_in_finish_first(self, offline_folder, tmp_path, monkeypatch):
+        run = karn_wandb.init(project="tests", dir=tmp_path, karn=KarnConfig(strict=True))
+        run.log_epoch(val_accuracy=50.0)
+        monkeypatch.setattr(Desk, "close", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run.finish()
+        assert run.collector.closed
+        assert file_of(run).exit_code == 1
+
     def test_bad_values_in_the_last_batches_of_several_episodes_end_the_run_too(self, start):
         run = start()
+        run.log_batch(loss=1.0, accuracy=-1.0)
         for env_id in range(3):
             log = run.episode(env_id)
             log.log_epoch(val_accuracy=50.0)
@@ -504,6 +514,7 @@ class TestFailure:
         assert run.collector.closed
         outcomes = [event.data.state for event in read_log(run.records_path).events if isinstance(event.data, EpisodeOutcome)]
         assert outcomes == ["failed", "finished", "failed"]
+        assert run.finish().state == "failed"
         assert file_of(run).exit_code == 1
 
     def test_strict_raises_instead(self, start):
