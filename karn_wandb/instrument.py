@@ -31,6 +31,9 @@ ACTIVATIONS_EVERY = 4
 of the examples anyway, and seven kernels a layer in each batch would be half of what research mode costs."""
 
 
+WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+
+
 class Measured(NamedTuple):
     """What one batch left behind, still on the device."""
 
@@ -43,7 +46,7 @@ class Instrument:
 
     Args:
         config: Settings of the instrument.
-        model: The network, or what `torch.compile` made of it.
+        model: The network, or what `torch.compile` or data parallelism made of it.
         slots: Its slots; found by structure when None.
         val_loader: Batches on which coalitions are evaluated; None evaluates none.
     """
@@ -51,7 +54,7 @@ class Instrument:
     def __init__(
         self, config: KarnConfig, model: nn.Module, slots: Mapping[str, SlotLike] | None = None, val_loader: Any = None
     ) -> None:
-        model = getattr(model, "_orig_mod", model)
+        model = unwrapped(model)
         self._config = config
         self._attached = AttachedModel(model, slots)
         self._loader = val_loader
@@ -172,3 +175,12 @@ class Instrument:
         """Take all hooks off the model."""
         self.dense = False
         self._isolation.remove()
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The network itself, without what `torch.compile` and data parallelism put around it."""
+    while True:
+        inner = model.module if isinstance(model, WRAPPERS) else getattr(model, "_orig_mod", None)
+        if inner is None:
+            return model
+        model = inner

@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from karn_wandb.capture import capture_episode
 from karn_wandb.episode import EpisodeLog
 from karn_wandb.errors import RecordError, UsageError
+from karn_wandb.instrument import unwrapped
 from karn_wandb.pipeline import KarnCollector, RecordLog, read_log
 from karn_wandb.pipeline.desk import Desk
 from karn_wandb.records import (
@@ -781,3 +782,9 @@ def test_snapshots_of_a_model_in_training_are_complete_without_a_batch(net):
         total_params=HOST_PARAMS + SEED_PARAMS,
         fossilized_params=0,
     )
+
+
+def test_a_model_is_found_inside_what_is_put_around_it(net):
+    wrapped = nn.DataParallel(torch.compile(net, backend="eager"))
+    assert unwrapped(wrapped) is unwrapped(net) is net
+    assert attached(wrapped).log_epoch().slots.keys() == {"early", "late"}
