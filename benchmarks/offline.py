@@ -27,6 +27,7 @@ def offline_options() -> Iterator[dict[str, Any]]:
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         places = {f"WANDB_{name}_DIR": str(Path(folder, name.lower())) for name in ("DATA", "CACHE", "CONFIG")}
+        places = {name: place for name, place in places.items() if name not in os.environ}
         settings = wandb.Settings(silent=True, console="off", x_disable_stats=True, x_disable_meta=True)
         with patch.dict(os.environ, places):
             yield {"mode": "offline", "dir": folder, "reinit": "create_new", "settings": settings}
