@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"The most ever, with the tables that are made when the run ends: {peak / MEBIBYTE:.1f} MiB.", flush=True)
     with offline_options() as options:
         found = count_traces(TRACES, options)
-    print(f"\n{table(['dense traces logged', *found], [[str(TRACES), *map(str, found.values())]])}")
+    print(f"\n{table(['gates failed', *found], [[str(TRACES), *map(str, found.values())]])}")
 
 
 if __name__ == "__main__":
