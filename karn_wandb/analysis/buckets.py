@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from karn_wandb.errors import UsageError
 from karn_wandb.records import GradientHistogram
+from karn_wandb.records.layers import MAGNITUDES
 
-FINITE = 1020
-"""Buckets of finite magnitudes."""
 LARGEST = float(np.finfo(np.float32).max)
 """Largest finite magnitude."""
 FEWEST_BINS, MOST_BINS = 8, 512
@@ -43,22 +42,14 @@ def bucket_edges(k: int | Integers) -> Reals:
 
 def merge(histograms: Iterable[GradientHistogram]) -> GradientHistogram:
     """The histogram of all elements of several, exact: counts add up bucket by bucket. An empty one for none."""
-    negative, positive = np.zeros(FINITE, dtype=np.int64), np.zeros(FINITE, dtype=np.int64)
+    negative, positive = np.zeros(MAGNITUDES, dtype=np.int64), np.zeros(MAGNITUDES, dtype=np.int64)
     zeros = non_finite = 0
     for histogram in histograms:
         negative += _spread(histogram.negative, histogram.negative_from)
         positive += _spread(histogram.positive, histogram.positive_from)
         zeros += histogram.zeros
         non_finite += histogram.non_finite
-    (negative_from, negatives), (positive_from, positives) = _occupied(negative), _occupied(positive)
-    return GradientHistogram.trusted(
-        negative=negatives,
-        negative_from=negative_from,
-        positive=positives,
-        positive_from=positive_from,
-        zeros=zeros,
-        non_finite=non_finite,
-    )
+    return GradientHistogram.of(negative.tolist(), positive.tolist(), zeros, non_finite)
 
 
 def drawn(histogram: GradientHistogram, bins: int = 64) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -96,18 +87,9 @@ def drawn(histogram: GradientHistogram, bins: int = 64) -> tuple[tuple[float, ..
 
 def _spread(counts: tuple[int, ...], first: int) -> Integers:
     """Counts of all finite buckets, of those from `first` on."""
-    spread = np.zeros(FINITE, dtype=np.int64)
+    spread = np.zeros(MAGNITUDES, dtype=np.int64)
     spread[first : first + len(counts)] = counts
     return spread
-
-
-def _occupied(counts: Integers) -> tuple[int, tuple[int, ...]]:
-    """The first bucket that is not empty, and the counts from it to the last such; 0 and nothing if all are empty."""
-    occupied = np.flatnonzero(counts)
-    if not len(occupied):
-        return 0, ()
-    first, last = int(occupied[0]), int(occupied[-1])
-    return first, tuple(counts[first : last + 1].tolist())
 
 
 def _edges(histogram: GradientHistogram, bins: int) -> Reals:
@@ -126,13 +108,13 @@ def _edges(histogram: GradientHistogram, bins: int) -> Reals:
 def _edges_at(histogram: GradientHistogram, bins: int, first: int, joined: int) -> tuple[int, Reals]:
     """The smallest bucket outside the central bin, the first that the bins allow; and the edges, `joined` buckets apart."""
     low, high = _outermost(histogram)
-    cuts = np.concatenate([[first], np.arange(first - first % joined + joined, FINITE, joined)])
+    cuts = np.concatenate([[first], np.arange(first - first % joined + joined, MAGNITUDES, joined)])
     above, under = bucket_edges(cuts), _negated(cuts)
     above_inside, under_inside = (low < above) & (above < high), (low < under) & (under < high)
     edges_from = np.cumsum((above_inside.astype(int) + under_inside)[::-1])[::-1]
     start = int(np.count_nonzero(edges_from > bins - 1))
     above, under = above[start:][above_inside[start:]], under[start:][under_inside[start:]]
-    smallest = int(cuts[start]) if start < len(cuts) else FINITE
+    smallest = int(cuts[start]) if start < len(cuts) else MAGNITUDES
     return smallest, np.concatenate([[low], under[::-1], above, [high]])
 
 

@@ -6,8 +6,8 @@ Thresholds without a source are this package's conventions: they say when a pers
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from karn_wandb.analysis.collapse import (
@@ -20,7 +20,8 @@ from karn_wandb.analysis.collapse import (
     entropy_collapsed,
     value_collapsed,
 )
-from karn_wandb.records import PPOUpdate, Record
+from karn_wandb.analysis.sanity import must_be_finite
+from karn_wandb.records import PPOUpdate
 
 __all__ = ["EntropyCollapse", "Finding", "PPODiagnosis", "ValueCollapse", "entropy_collapsed", "value_collapsed"]
 
@@ -123,20 +124,8 @@ class _Symptom(NamedTuple):
 
 
 def _non_finite(update: PPOUpdate) -> dict[str, str | None]:
-    bad = [f"{name} {value:g}" for name, value in _statistics(update) if not math.isfinite(value)]
+    bad = [f"{name} {value:g}" for name, value in must_be_finite(update) if not math.isfinite(value)]
     return {"": ", ".join(bad) or None}
-
-
-def _statistics(value: object, name: str = "") -> Iterator[tuple[str, float]]:
-    """The numbers of an update by name, nested ones included: those that must be finite."""
-    if isinstance(value, Record):
-        value = {f.name: getattr(value, f.name) for f in fields(value)}  # type: ignore[arg-type]
-    if isinstance(value, Mapping):
-        for part, inner in value.items():
-            if name or part not in {"explained_variance", "value_nrmse"}:
-                yield from _statistics(inner, f"{name}/{part}" if name else part)
-    elif isinstance(value, float):
-        yield name, value
 
 
 def _above(threshold: float, values: Mapping[str, float | None], told: Callable[[str, float], str]) -> dict[str, str | None]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any, get_args, get_type_hints
 
 from karn_wandb.records import EpochSnapshot, Record
 
 ENOUGH_EPOCHS = 3
+
+UNDEFINED_WITHOUT_VARIANCE = frozenset({"explained_variance", "value_nrmse"})
+"""Statistics of an update that may be NaN in good health: the returns may be all alike."""
 
 
 class Sanity:
@@ -48,6 +52,18 @@ def count_non_finite(value: Any) -> int:
     if isinstance(value, tuple | list):
         return sum(map(count_non_finite, value))
     return 0
+
+
+def must_be_finite(value: object, name: str = "") -> Iterator[tuple[str, float]]:
+    """The statistics of a policy's record by name, nested ones included; without those that divide by a variance."""
+    if isinstance(value, Record):
+        value = {part: getattr(value, part) for part in float_fields(type(value))}
+    if isinstance(value, Mapping):
+        for part, inner in value.items():
+            if name or part not in UNDEFINED_WITHOUT_VARIANCE:
+                yield from must_be_finite(inner, f"{name}/{part}" if name else part)
+    elif isinstance(value, float):
+        yield name, value
 
 
 _FLOAT_FIELDS: dict[type[Record], tuple[str, ...]] = {}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
-from typing import Any
 
 from karn_wandb.analysis.baselines import BATCHES, EPOCHS, Alive, Baselines, Excess, Falls, Interruptions, Pace
 from karn_wandb.analysis.ppo import EntropyCollapse, ValueCollapse
+from karn_wandb.analysis.sanity import must_be_finite
 from karn_wandb.records import (
     OCCUPIED,
     BatchMetrics,
@@ -29,7 +29,6 @@ from karn_wandb.records import (
 
 OVERFLOWS = 5
 DEAD_BATCHES = 20
-UNDEFINED_WITHOUT_VARIANCE = frozenset({"explained_variance", "value_nrmse"})
 OF_A_DECISION = ("value_estimate", "entropy", "kl_divergence")
 
 _Move = tuple[SeedStage | None, SeedStage]
@@ -272,18 +271,11 @@ def _norms(measured: BatchMetrics | HostSnapshot) -> dict[str, float]:
     return norms
 
 
-def _statistics(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
-    """The numbers of a policy's record by name, nested ones included: those that must be finite."""
-    if isinstance(value, PolicySnapshot):
-        value = {name: getattr(value, name) for name in OF_A_DECISION}
-    elif isinstance(value, Record):
-        value = {f.name: getattr(value, f.name) for f in fields(value)}  # type: ignore[arg-type]
-    if isinstance(value, Mapping):
-        for part, inner in value.items():
-            if part not in UNDEFINED_WITHOUT_VARIANCE:
-                yield from _statistics(inner, f"{name}/{part}" if name else part)
-    elif isinstance(value, float):
-        yield name, value
+def _statistics(record: PPOUpdate | PolicySnapshot) -> Iterator[tuple[str, float]]:
+    """What must be finite of a policy's record: all statistics of an update, and what a decision itself says."""
+    if isinstance(record, PolicySnapshot):
+        return must_be_finite({name: getattr(record, name) for name in OF_A_DECISION})
+    return must_be_finite(record)
 
 
 def _not_finite(values: Mapping[str, float]) -> dict[str, float]:

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from karn_wandb.records import GradientHistogram
+from karn_wandb.records.layers import MAGNITUDES
 
 SHIFT = 21
 """Bits of a single-precision number below those that name its bucket."""
 SIGN = 1024
 """First bucket of negative numbers."""
-INFINITE = 1020
+INFINITE = MAGNITUDES
 """First bucket of infinities and NaN, in either half: the exponent is 255."""
 BUCKETS = 2048
 NONZERO = BUCKETS
@@ -107,23 +108,5 @@ def _histogram(row: Row) -> GradientHistogram:
     zeros = int(row[:BUCKETS].sum() - row[NONZERO])
     positive, negative = row[:INFINITE].copy(), row[SIGN : SIGN + INFINITE]
     positive[0] -= zeros
-    negative_from, negative_counts = _occupied(negative)
-    positive_from, positive_counts = _occupied(positive)
     non_finite = int(row[INFINITE:SIGN].sum() + row[SIGN + INFINITE : BUCKETS].sum())
-    return GradientHistogram.trusted(
-        negative=negative_counts,
-        negative_from=negative_from,
-        positive=positive_counts,
-        positive_from=positive_from,
-        zeros=zeros,
-        non_finite=non_finite,
-    )
-
-
-def _occupied(counts: Row) -> tuple[int, tuple[int, ...]]:
-    """The first bucket that is not empty, and the counts from it to the last such; 0 and nothing if all are empty."""
-    occupied = np.flatnonzero(counts)
-    if not len(occupied):
-        return 0, ()
-    first, last = int(occupied[0]), int(occupied[-1])
-    return first, tuple(counts[first : last + 1].tolist())
+    return GradientHistogram.of(negative.tolist(), positive.tolist(), zeros, non_finite)

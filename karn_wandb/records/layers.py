@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import field
 from string import hexdigits
 
@@ -41,6 +42,19 @@ class GradientHistogram(Record):
     zeros: Count = 0
     non_finite: Count = 0
 
+    @classmethod
+    def of(cls, negative: Sequence[int], positive: Sequence[int], zeros: int, non_finite: int) -> GradientHistogram:
+        """The histogram of counts of all buckets from 0 on, which are not checked."""
+        (negative_from, below), (positive_from, above) = _occupied(negative), _occupied(positive)
+        return cls.trusted(
+            negative=below,
+            negative_from=negative_from,
+            positive=above,
+            positive_from=positive_from,
+            zeros=zeros,
+            non_finite=non_finite,
+        )
+
     def _check(self) -> None:
         for name, first, counts in (
             ("negative", self.negative_from, self.negative),
@@ -51,6 +65,12 @@ class GradientHistogram(Record):
                     f"GradientHistogram.{name} must lie in buckets 0 to {MAGNITUDES - 1}",
                     got=f"{len(counts)} counts from bucket {first} on",
                 )
+
+
+def _occupied(counts: Sequence[int]) -> tuple[int, tuple[int, ...]]:
+    """The first bucket that is not empty, and the counts from it to the last such; 0 and nothing if all are empty."""
+    occupied = [bucket for bucket, count in enumerate(counts) if count]
+    return (occupied[0], tuple(counts[occupied[0] : occupied[-1] + 1])) if occupied else (0, ())
 
 
 @record
