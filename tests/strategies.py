@@ -29,6 +29,7 @@ from karn_wandb.records import (
     RECORD_OF,
     ActivationStatistics,
     BatchMetrics,
+    Bits,
     CounterfactualMatrix,
     DenseTrace,
     EpochSnapshot,
@@ -119,6 +120,7 @@ _LEAVES: dict[Any, st.SearchStrategy[Any]] = {
     int: integers(),
     datetime: times,
     Path: paths,
+    Bits: st.lists(st.booleans(), max_size=20).map(Bits),
     Json: jsons,
     Payload: mappings,
 }
@@ -213,7 +215,10 @@ def _matrix(drawn: Fields) -> Fields:
     def fitted(config: tuple[bool, ...]) -> tuple[bool, ...]:
         return (config + (False,) * width)[:width]
 
-    configs = {fitted(result.config): replace(result, config=fitted(result.config)) for result in drawn["configs"]}
+    # What there is for several coalitions is of the same examples: here of no more than one coalition's.
+    other = {"correct": None, "group_losses": None, "group_accuracies": None}
+    whole = {fitted(result.config): replace(result, config=fitted(result.config)) for result in drawn["configs"]}
+    configs = {config: result if place == 0 else replace(result, **other) for place, (config, result) in enumerate(whole.items())}
     skipped = tuple(dict.fromkeys(map(fitted, drawn.get("skipped", ()))))
     complete = drawn.get("complete", True) and not skipped
     return {**drawn, "slot_ids": slots, "configs": tuple(configs.values()), "skipped": skipped, "complete": complete}

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from karn_wandb.attribution.values import packed
 from karn_wandb.errors import AttributionError
 from karn_wandb.records import Coalition, Evaluation
 
@@ -161,7 +162,7 @@ class _Tally:
         return Evaluation(
             loss=float(torch.stack(self.losses).cpu().double().sum()) / len(correct),
             accuracy=_percent(correct),
-            correct=tuple(correct.tolist()),
+            correct=packed(correct.numpy()),
             per_class_accuracy=accuracy_of,
         )
 

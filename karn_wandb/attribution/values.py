@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from karn_wandb.errors import AttributionError
-from karn_wandb.records import Coalition, CounterfactualResult, Evaluation, Metric
+from karn_wandb.records import Bits, Coalition, CounterfactualResult, Evaluation, Metric
 
 BoolArray = npt.NDArray[np.bool_]
 Answer = float | CounterfactualResult | Evaluation
@@ -100,7 +100,7 @@ class Reader:
         return self._of_result(config, CounterfactualResult(config=config, val_loss=loss, val_accuracy=accuracy))
 
     def _of_evaluation(self, config: Coalition, evaluation: Evaluation) -> Outcome:
-        correct = np.array(evaluation.correct, dtype=np.bool_) if evaluation.correct else None
+        correct = unpacked(evaluation.correct) if evaluation.correct else None
         accuracy = evaluation.accuracy
         if correct is not None:
             share = 100 * float(correct.mean())
@@ -143,3 +143,14 @@ class Reader:
         if not math.isfinite(number):
             raise AttributionError(f"the value of {self.name(config)} must be a finite loss", got=str(number))
         return number
+
+
+def packed(values: BoolArray) -> Bits:
+    """A flat array of booleans as the records keep it."""
+    return Bits.from_packed(np.packbits(values).tobytes(), len(values))
+
+
+def unpacked(bits: Bits) -> BoolArray:
+    """The array whose `packed` these are."""
+    array: BoolArray = np.unpackbits(np.frombuffer(bits.packed, dtype=np.uint8), count=len(bits)).view(np.bool_)
+    return array

@@ -2,6 +2,7 @@
 
 from karn_wandb.records._json import TAG
 from karn_wandb.records._record import Record
+from karn_wandb.records.bits import Bits
 from karn_wandb.records.codec import SCHEMA_VERSION, decode_event, decode_header, encode_event, encode_header, event_from_plain
 from karn_wandb.records.comparison import Comparison, ExcludedRun, ExperimentAggregation, Pair, Verdict
 from karn_wandb.records.config import KarnConfig
@@ -11,8 +12,12 @@ from karn_wandb.records.counterfactual import (
     CounterfactualMatrix,
     CounterfactualResult,
     CounterfactualValidityNote,
+    Estimator,
     Evaluation,
+    EvaluationMethod,
+    InteractionEstimate,
     Metric,
+    Regime,
     ShapleyEstimate,
 )
 from karn_wandb.records.episode import EpisodeContext, EpisodeOutcome, HostBaseline, RunInfo
@@ -52,6 +57,7 @@ __all__ = [
     "AdvantageStats",
     "Alert",
     "BatchMetrics",
+    "Bits",
     "ClaimReading",
     "Coalition",
     "Comparison",
@@ -64,7 +70,9 @@ __all__ = [
     "EpisodeContext",
     "EpisodeOutcome",
     "EpochSnapshot",
+    "Estimator",
     "Evaluation",
+    "EvaluationMethod",
     "ExcludedRun",
     "ExperimentAggregation",
     "FactoredAction",
@@ -74,6 +82,7 @@ __all__ = [
     "HealthReport",
     "HostBaseline",
     "HostSnapshot",
+    "InteractionEstimate",
     "KarnConfig",
     "LSTMHealth",
     "LayerStatistics",
@@ -84,6 +93,7 @@ __all__ = [
     "PolicySnapshot",
     "RatioStats",
     "Record",
+    "Regime",
     "RewardComponents",
     "RunInfo",
     "SeedContributionSummary",

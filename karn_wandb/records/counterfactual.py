@@ -8,10 +8,15 @@ from typing import Annotated, Literal
 from karn_wandb.errors import RecordError
 from karn_wandb.records._kinds import Bounds, Count, Finite, Fraction, NonNegative, Percent
 from karn_wandb.records._record import Record, record
+from karn_wandb.records.bits import Bits
 
 Strategy = Literal["auto", "full_factorial", "shapley", "ablation_only"]
 Metric = Literal["accuracy", "loss"]
 Coalition = tuple[bool, ...]
+Estimator = Literal["auto", "permutation_antithetic", "leverage_regression"]
+EvaluationMethod = Literal["per_example", "group_jackknife", "binomial_bound"]
+Regime = Literal["synergy", "interference", "independence", "undecided"]
+GroupSizes = tuple[Annotated[int, Bounds(1)], ...]
 
 
 @record
@@ -25,6 +30,15 @@ class CounterfactualConfig(Record):
         force_full_factorial: Exact whatever the number of slots and the strategy.
         max_configurations: Cap on distinct coalitions evaluated, None for none.
         timeout_seconds: Stop starting evaluations after this long, None for never.
+        estimator: How sampled coalitions become Shapley values; "auto" takes what suits the budget.
+        target_std: Stop sampling when the sampling error of every Shapley value is at most this, in the game's unit; None
+            samples all that the budget allows.
+        decide_early: Evaluate a stratified part of the validation set first, and more of it only while a slot's claim
+            is undecided; needs a value function that can evaluate parts, such as `ModelEvaluator`.
+        independence_margin: Two slots count as independent when their interaction is shown to be smaller than this, in
+            the game's unit.
+        keep_outcomes: Keep each coalition's outcomes by example or group in the matrix, from which every error bar can be
+            computed again.
     """
 
     strategy: Strategy = "auto"
@@ -33,6 +47,11 @@ class CounterfactualConfig(Record):
     force_full_factorial: bool = False
     max_configurations: Annotated[int, Bounds(1)] | None = None
     timeout_seconds: NonNegative | None = None
+    estimator: Estimator = "auto"
+    target_std: NonNegative | None = None
+    decide_early: bool = False
+    independence_margin: Annotated[float, Bounds(0)] = 0.5
+    keep_outcomes: bool = True
 
     def effective_strategy(self, n_active_seeds: int) -> str:
         """The strategy that will be used for `n_active_seeds` slots.
@@ -59,12 +78,19 @@ class Evaluation(Record):
         accuracy: Validation accuracy, percent; None when not measured.
         correct: For each validation example, whether it was classified correctly, in the same order for all coalitions.
         per_class_accuracy: Accuracy by class, percent.
+        group_losses: Mean loss of each group of examples, the same groups for all coalitions: the loader's batches, or the
+            sequences of a language model.
+        group_accuracies: The same for accuracy, percent.
+        group_sizes: Examples (or tokens) in each group; None for groups of one size.
     """
 
     loss: float | None = None
     accuracy: Percent | None = None
-    correct: tuple[bool, ...] | None = None
+    correct: Bits | None = None
     per_class_accuracy: dict[int, Percent] | None = None
+    group_losses: tuple[float, ...] | None = None
+    group_accuracies: tuple[Percent, ...] | None = None
+    group_sizes: GroupSizes | None = None
 
 
 @record
@@ -77,6 +103,9 @@ class CounterfactualResult(Record):
         val_loss: Validation loss, any float; None when not measured.
         val_accuracy: Validation accuracy, percent; None when not measured.
         per_class_accuracy: Accuracy by class, percent (research mode).
+        correct: For each validation example, whether it was classified correctly, the same examples for all coalitions.
+        group_losses: Mean loss of each group of examples, the same groups for all coalitions; the matrix has their sizes.
+        group_accuracies: The same for accuracy, percent.
     """
 
     config: tuple[bool, ...]
@@ -84,6 +113,9 @@ class CounterfactualResult(Record):
     val_loss: float | None = None
     val_accuracy: Percent | None = None
     per_class_accuracy: dict[int, Percent] | None = None
+    correct: Bits | None = None
+    group_losses: tuple[float, ...] | None = None
+    group_accuracies: tuple[Percent, ...] | None = None
 
 
 @record
@@ -95,12 +127,15 @@ class ShapleyEstimate(Record):
         std: Standard error of the mean: sampling and evaluation noise together. None when neither is known,
             never 0 merely because nothing was sampled.
         n_samples: Permutations sampled; for an exact value the coalitions evaluated.
-        algorithm: "exact", "permutation_antithetic", ...
+        algorithm: "exact", "permutation_antithetic" or "leverage_regression".
         ci_low: Lower end of the 95 % interval; None without a standard error.
         ci_high: Upper end of the 95 % interval; None without a standard error.
         exact: Whether every coalition was evaluated, so that there is no sampling error.
         sampling_std: The part of `std` that comes from sampling coalitions; 0 when exact.
         evaluation_std: The part that comes from the finite validation set; None when it was not measured.
+        evaluation_method: How that part is known: "per_example" (each example's own Shapley values), "group_jackknife" (leaving
+            out one batch or sequence at a time) or "binomial_bound" (only accuracies and their number of examples: an upper
+            bound); None when it is not.
     """
 
     mean: Finite
@@ -112,6 +147,29 @@ class ShapleyEstimate(Record):
     exact: bool = False
     sampling_std: NonNegative | None = None
     evaluation_std: NonNegative | None = None
+    evaluation_method: EvaluationMethod | None = None
+
+
+@record
+class InteractionEstimate(Record):
+    """The interaction of two slots with its uncertainty, seen from the corner that the matrix names.
+
+    Attributes:
+        effect: Positive where the two together do more than each by itself, in the game's unit.
+        std: Its standard error, from the finite validation set; None when that was not measured.
+        ci_low: Lower end of the 95 % interval; None without a standard error.
+        ci_high: Upper end of the 95 % interval; None without a standard error.
+        regime: "synergy" or "interference" when the interval lies above or below zero, "independence" when it lies inside
+            the margin on both sides of zero, else "undecided".
+        evaluation_method: How the standard error is known, as in `ShapleyEstimate`.
+    """
+
+    effect: Finite
+    std: NonNegative | None = None
+    ci_low: Finite | None = None
+    ci_high: Finite | None = None
+    regime: Regime = "undecided"
+    evaluation_method: EvaluationMethod | None = None
 
 
 @record
@@ -157,6 +215,10 @@ class CounterfactualMatrix(Record):
         n_examples: Validation examples behind each value; None when unknown.
         seconds: Time the evaluations took; None when not measured.
         validity: What this measures and what not.
+        interactions: By pair of slots, the effect of `interaction_effects` with its uncertainty and regime.
+        group_sizes: Examples (or tokens) in each group of the outcomes; None for groups of one size, or none.
+        examples_available: Validation examples there were; more than `n_examples` when a part was enough. None when unknown.
+        early_stop: Why it needed less than the budget allowed, "" when it needed all.
     """
 
     epoch: Count
@@ -175,6 +237,10 @@ class CounterfactualMatrix(Record):
     n_examples: Count | None = None
     seconds: NonNegative | None = None
     validity: CounterfactualValidityNote = field(default_factory=CounterfactualValidityNote)
+    interactions: dict[tuple[str, ...], InteractionEstimate] = field(default_factory=dict)
+    group_sizes: GroupSizes | None = None
+    examples_available: Count | None = None
+    early_stop: str = ""
 
     def _check(self) -> None:
         width = len(self.slot_ids) or len(self.configs[0].config if self.configs else ())
@@ -187,6 +253,14 @@ class CounterfactualMatrix(Record):
             raise RecordError("every configuration of the matrix must appear once", do="Evaluate each distinct coalition once.")
         if self.complete and self.skipped:
             raise RecordError("a matrix with skipped configurations is not complete", got=f"{len(self.skipped)} skipped")
+        for name in ("correct", "group_losses", "group_accuracies"):
+            lengths = sorted({len(found) for result in self.configs if (found := getattr(result, name)) is not None})
+            if len(lengths) > 1:
+                raise RecordError(
+                    f"every configuration of the matrix must have as many {name}",
+                    got=" and ".join(map(str, lengths)),
+                    do="Evaluate the same examples in the same groups for all coalitions.",
+                )
 
     def value(self, config: Coalition) -> float | None:
         """The game's value of a coalition: percent accuracy or minus the loss; None when it was not evaluated."""

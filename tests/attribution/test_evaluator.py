@@ -103,7 +103,7 @@ def test_off_is_the_model_without_the_slot_and_on_is_its_present_alpha(model, da
             x = x + slot.alpha * torch.tanh(slot.seed(x)) if on else x
         logits = model.head(x)
         assert evaluation.loss == pytest.approx(cross_entropy(logits, targets).item(), rel=1e-5)
-        assert evaluation.correct == tuple((logits.argmax(1) == targets).tolist())
+        assert list(evaluation.correct) == (logits.argmax(1) == targets).tolist()
         assert evaluation.accuracy == 100 * sum(evaluation.correct) / 50
         assert evaluation.per_class_accuracy is None
 
