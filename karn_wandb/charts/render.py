@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from karn_wandb.errors import KarnError, UsageError
+from karn_wandb.printable import printable
 
 Theme = Literal["inline", "light", "dark"]
 Row = Mapping[str, str | float | bool | None]
@@ -46,6 +47,8 @@ def fill(name: str, rows: Sequence[Row], *, domains: Mapping[str, Sequence[str]]
             every chart.
         titles: Text for each `${string:...}` of the file; those left out are not shown.
 
+    Names come from runs: characters that would reorder what stands around them, or that no SVG may hold, are spelled out.
+
     Raises:
         UsageError: There is no such chart, or it has no such title.
     """
@@ -55,11 +58,17 @@ def fill(name: str, rows: Sequence[Row], *, domains: Mapping[str, Sequence[str]]
     unknown = sorted(titles.keys() - {label for kind, label in _PLACEHOLDER.findall(source) if kind == "string"})
     if unknown:
         raise UsageError(f"the chart {name!r} has no title {unknown[0]!r}")
-    spec: dict[str, Any] = _placed(json.loads(source), titles)
+    spec: dict[str, Any] = _placed(json.loads(source), {name: printable(title) for name, title in titles.items()})
+    shown = [{name: _shown(value) for name, value in row.items()} for row in rows]
     for kind, channel in _channels(spec):
         if kind in _RANGES and domains and channel["field"] in domains:
-            channel["scale"] = _scale(kind, domains[channel["field"]], {row.get(channel["field"]) for row in rows})
-    return {**spec, "datasets": {"wandb": [dict(row) for row in rows]}}
+            domain = [printable(value) for value in domains[channel["field"]]]
+            channel["scale"] = _scale(kind, domain, {row.get(channel["field"]) for row in shown})
+    return {**spec, "datasets": {"wandb": shown}}
+
+
+def _shown(value: str | float | bool | None) -> str | float | bool | None:
+    return printable(value) if isinstance(value, str) else value
 
 
 def to_svg(spec: Mapping[str, Any], *, theme: Theme = "inline", prefix: str = "chart") -> str:

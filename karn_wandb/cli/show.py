@@ -19,7 +19,7 @@ def show(source: str, run: str | None) -> None:
 
     from karn_wandb.cli.tables import run_parts, runs_table  # noqa: PLC0415
     from karn_wandb.experiment.experiment import load_experiment  # noqa: PLC0415
-    from karn_wandb.experiment.printable import printable  # noqa: PLC0415
+    from karn_wandb.printable import printable  # noqa: PLC0415
 
     experiment = load_experiment(source)
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False, emoji=False)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from karn_wandb.experiment.decide import default_claims
 from karn_wandb.experiment.experiment import Experiment
-from karn_wandb.experiment.printable import printable
+from karn_wandb.printable import printable
 from karn_wandb.experiment.report.arms import arms_of
 from karn_wandb.experiment.report.tables import runs
 from karn_wandb.experiment.report.words import count, interval, number
