@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import combinations, product
 
 import numpy as np
 
@@ -22,10 +21,13 @@ def outcomes(slots: tuple[str, ...], strength: float = 1.0, seed: int = 0, examp
     ease = rng.logistic(size=examples)
     own = [0.5, 0.25, -0.2, 0.08, 0.3, -0.05]
 
+    def rng_of(config: tuple[bool, ...]) -> np.random.Generator:
+        return np.random.default_rng((seed, *map(int, config)))
+
     def value(config: tuple[bool, ...]) -> Evaluation:
         score = 0.3 + strength * sum(weight for weight, on in zip(own, config, strict=False) if on)
         score += strength * (0.35 * (config[0] and config[1]) - (0.3 * (config[1] and config[2]) if len(config) > 2 else 0))
-        correct = ease < score
+        correct = ease + rng_of(config).normal(scale=0.3, size=examples) < score
         return Evaluation(loss=2.0 - score, accuracy=100.0 * float(correct.mean()), correct=correct)
 
     return value
@@ -34,10 +36,11 @@ def outcomes(slots: tuple[str, ...], strength: float = 1.0, seed: int = 0, examp
 def matrix(
     slots: tuple[str, ...] = NAMES[:3], epoch: int = 7, strength: float = 1.0, metric: str = "accuracy", **config: object
 ) -> CounterfactualMatrix:
-    """One evaluated by the engine; its interactions are given intervals and regimes where it gave none."""
-    engine = CounterfactualEngine(CounterfactualConfig(**config))
-    found = engine.evaluate(slots, outcomes(slots, strength, epoch), epoch=epoch, metric=metric)
-    return found if found.interactions else with_regimes(found)
+    """One evaluated by the engine, with each coalition's outcomes, and with intervals and regimes of its interactions."""
+    engine, value = CounterfactualEngine(CounterfactualConfig(**config)), outcomes(slots, strength, epoch)
+    found = engine.evaluate(slots, value, epoch=epoch, metric=metric)
+    configs = tuple(replace(result, correct=value(result.config).correct) for result in found.configs)
+    return with_regimes(replace(found, configs=configs))
 
 
 def with_regimes(found: CounterfactualMatrix, std: float = 0.35) -> CounterfactualMatrix:

@@ -7,11 +7,12 @@ titles are W&B's placeholders `${field:...}` and `${string:...}`.
 from karn_wandb.charts.attribution import coalitions, interactions, slot_values, waterfall
 from karn_wandb.charts.chart import Chart
 from karn_wandb.charts.page import to_page
-from karn_wandb.charts.render import fill, names, to_png, to_svg
+from karn_wandb.charts.render import can_draw, fill, names, to_png, to_svg
 from karn_wandb.charts.timeline import onset
 
 __all__ = [
     "Chart",
+    "can_draw",
     "coalitions",
     "fill",
     "interactions",

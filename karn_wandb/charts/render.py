@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from karn_wandb.errors import KarnError, UsageError
@@ -108,6 +109,11 @@ def to_png(spec: Mapping[str, Any], *, theme: Literal["light", "dark"] = "light"
     """
     png: bytes = _vl_convert().vegalite_to_png(dict(spec), vl_version=_VEGA_LITE, config=_config(theme), scale=scale)
     return png
+
+
+def can_draw() -> bool:
+    """Whether vl-convert, which draws, is installed; it is not loaded."""
+    return find_spec("vl_convert") is not None
 
 
 def _vl_convert() -> Any:

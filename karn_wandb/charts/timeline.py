@@ -1,4 +1,4 @@
-"""A run's matrices as a chart over time: each slot's Shapley value, and since when it contributes."""
+"""Shapley values over the epochs as a chart: what each slot is worth, and since when it contributes."""
 
 from __future__ import annotations
 
@@ -7,50 +7,55 @@ from itertools import groupby
 
 from karn_wandb.charts.chart import Chart
 from karn_wandb.charts.render import Row
-from karn_wandb.records import OCCUPIED, CounterfactualMatrix, SeedStage, ShapleyEstimate
+from karn_wandb.records import OCCUPIED, Metric, SeedStage, ShapleyEstimate
 
 MOST_EPOCHS = 200
-"""Evaluated epochs drawn of a slot, evenly thinned."""
+"""Evaluated epochs drawn, evenly thinned."""
 
+ByEpoch = Mapping[int, Mapping[str, ShapleyEstimate]]
 Stages = Sequence[tuple[int, SeedStage]]
 """A slot's stage at the end of each epoch, in order."""
 
+
 def onset(
-    matrices: Sequence[CounterfactualMatrix],
-    onsets: Mapping[str, int | None] | None = None,
-    stages: Mapping[str, Stages] | None = None,
+    values: ByEpoch,
+    metric: Metric,
+    threshold: float,
+    onsets: Mapping[str, int | None],
+    stages: Mapping[str, Stages],
 ) -> Chart | None:
     """The Shapley value of each slot over the epochs, with its interval; None without any.
 
     Args:
-        matrices: Of one episode, by increasing epoch.
-        onsets: By slot, the epoch from which it contributes; None or missing draws no mark.
+        values: By evaluated epoch, increasing, the values of the slots that were there.
+        metric: The game.
+        threshold: What a value must exceed to count as contributing.
+        onsets: By slot, the epoch from which it does; None or missing draws no mark.
         stages: By slot, its stages; missing draws none.
     """
-    valued = [matrix for matrix in matrices if matrix.shapley_values]
-    if not valued:
+    drawn = dict(list(values.items())[:: -(-len(values) // MOST_EPOCHS)]) if values else {}
+    slots = dict.fromkeys(slot for estimates in drawn.values() for slot in estimates)
+    if not slots:
         return None
-    valued = valued[:: -(-len(valued) // MOST_EPOCHS)]
-    slots = dict.fromkeys(slot for matrix in valued for slot in (*matrix.slot_ids, *(matrix.shapley_values or {})))
-    unit = "points" if valued[-1].metric == "accuracy" else "loss"
     rows = [
         {"slot": slot, "place": place, **row}
         for place, slot in enumerate(slots)
-        for row in _slot(valued, slot, (onsets or {}).get(slot), (stages or {}).get(slot, ()))
+        for row in _slot([(epoch, found.get(slot)) for epoch, found in drawn.items()], onsets.get(slot), stages.get(slot, ()))
     ]
+    unit = "percentage points" if metric == "accuracy" else "loss"
     return Chart(
         name="onset",
         rows=rows,
         titles={"title": f"Shapley value over the epochs ({unit})"},
         caption=(
-            "Band: 95 % interval of each evaluation. Vertical line: the first of three evaluations in a row whose interval lies above "
-            "the threshold. A gap is an epoch without an estimate, not zero. Above: the stage of the slot's seed module."
+            "Band: 95 % interval of each evaluation. Onset: the first of three evaluations in a row that lie above "
+            f"{threshold:g}, each with its whole interval where it has one. A gap is an epoch without an estimate, not zero. "
+            "The bar on top is the stage of the slot's seed module."
         ),
     )
 
 
-def _slot(matrices: Sequence[CounterfactualMatrix], slot: str, began: int | None, stages: Stages) -> Iterator[Row]:
-    series = [(matrix.epoch, (matrix.shapley_values or {}).get(slot)) for matrix in matrices]
+def _slot(series: Sequence[tuple[int, ShapleyEstimate | None]], began: int | None, stages: Stages) -> Iterator[Row]:
     for place, (epoch, estimate) in enumerate(series):
         around = [found for _, found in series[max(place - 1, 0) : place + 2]]
         alone = estimate is not None and sum(found is not None for found in around) == 1
