@@ -60,7 +60,14 @@ def series(slots: tuple[str, ...] = NAMES[:3], epochs: int = 24) -> list[Counter
 
 
 def stages(slots: tuple[str, ...] = NAMES[:3], epochs: int = 24) -> dict[str, list[tuple[int, SeedStage]]]:
-    life = [SeedStage.DORMANT, SeedStage.GERMINATED, SeedStage.TRAINING, SeedStage.BLENDING, SeedStage.HOLDING, SeedStage.FOSSILIZED]
+    life = [
+        SeedStage.DORMANT,
+        SeedStage.GERMINATED,
+        SeedStage.TRAINING,
+        SeedStage.BLENDING,
+        SeedStage.HOLDING,
+        SeedStage.FOSSILIZED,
+    ]
     return {
         slot: [(epoch, life[min((epoch + place) * 6 // epochs, 5)]) for epoch in range(1, epochs + 1)]
         for place, slot in enumerate(slots)

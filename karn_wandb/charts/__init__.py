@@ -4,7 +4,7 @@ The same file serves the HTML report, a run's own charts and a W&B custom chart:
 titles are W&B's placeholders `${field:...}` and `${string:...}`.
 """
 
-from karn_wandb.charts.attribution import coalitions, interactions, slot_values, waterfall
+from karn_wandb.charts.attribution import coalitions, evaluation_error, interactions, slot_values, waterfall
 from karn_wandb.charts.chart import Chart
 from karn_wandb.charts.page import to_page
 from karn_wandb.charts.render import can_draw, fill, names, to_png, to_svg
@@ -14,6 +14,7 @@ __all__ = [
     "Chart",
     "can_draw",
     "coalitions",
+    "evaluation_error",
     "fill",
     "interactions",
     "names",

@@ -30,11 +30,12 @@ MARKS = {"synergy": "▲", "interference": "▼", "independence": "≈", "undeci
 
 _UNITS = {"accuracy": "percentage points", "loss": "loss"}
 _VALUES = {"accuracy": "validation accuracy (%)", "loss": "minus the validation loss"}
-_METHODS = {
+METHODS = {
     "per_example": "each example's own Shapley values",
     "group_jackknife": "leaving out one group of examples at a time",
     "binomial_bound": "accuracies alone, an upper bound",
 }
+"""How evaluation error is known, in words, by `ShapleyEstimate.evaluation_method`."""
 
 
 def slot_values(matrix: CounterfactualMatrix) -> Chart | None:
@@ -141,14 +142,19 @@ def _bar(estimate: ShapleyEstimate | None, metric: Metric) -> Row:
     }
 
 
+def evaluation_error(estimates: Iterable[ShapleyEstimate]) -> str:
+    """How the evaluation error in the intervals is known, "" when it is not in them."""
+    methods = dict.fromkeys(METHODS[e.evaluation_method] for e in estimates if e.evaluation_method is not None)
+    return f"evaluation error by {' and '.join(methods)}" if methods else ""
+
+
 def _intervals(estimates: Iterable[ShapleyEstimate]) -> str:
     """What the lines of a chart are, and how they are known."""
     found = list(estimates)
-    methods = dict.fromkeys(_METHODS[e.evaluation_method] for e in found if e.evaluation_method is not None)
     if all(e.ci_low is None for e in found):
         return "No interval is known, so all of them are pale."
-    how = f" (evaluation error by {' and '.join(methods)})" if methods else ""
-    return f"Lines: 95 % intervals{how}; pale where they hold zero."
+    how = evaluation_error(found)
+    return f"Lines: 95 % intervals{f' ({how})' if how else ''}; pale where they hold zero."
 
 
 def _gray(n: int) -> Iterator[Coalition]:
@@ -213,25 +219,20 @@ def _steps(
     slots: Sequence[str], estimates: Mapping[str, ShapleyEstimate], start: float, end: float, metric: Metric
 ) -> Iterator[Row]:
     """All off, a step for each slot, what the steps leave unexplained, all on; each beginning where the last one ended."""
-    at = start
-    steps: list[dict[str, str | float | bool | None]] = []
-    for slot in slots:
-        bar = _bar(estimates[slot], metric)
-        low, high = (None if edge is None else at + edge for edge in (estimates[slot].ci_low, estimates[slot].ci_high))
-        steps.append({**bar, "kind": "step", "name": slot, "from": at, "to": at + estimates[slot].mean, "low": low, "high": high})
-        at += estimates[slot].mean
-    rest = end - at
+    steps = [(slot, estimates[slot], _bar(estimates[slot], metric)) for slot in slots]
+    rest = end - start - sum(estimate.mean for _, estimate, _ in steps)
     if abs(rest) > ROUNDING:
-        shown = {"sign": _sign(rest), "sure": False, "label": signed(rest, metric)}
-        steps.append({"kind": "step", "name": "not shared out", "from": at, "to": end, **shown})
-    total = {"kind": "total", "label": unsigned(start, metric)}
-    rows = [
-        {**total, "name": "all off", "from": start, "to": start},
-        *steps,
-        {**total, "name": "all on", "from": end, "to": end, "label": unsigned(end, metric)},
-    ]
-    for row, following in zip(rows, [*(row["name"] for row in rows[1:]), None], strict=True):
-        yield {**row, "next": following}
+        unexplained = ShapleyEstimate(rest, std=None, n_samples=0)
+        steps.append(("not shared out", unexplained, _bar(unexplained, metric)))
+    names = [*(name for name, _, _ in steps), "all on"]
+    yield {"kind": "total", "name": "all off", "next": names[0], "from": start, "to": start, "label": unsigned(start, metric)}
+    at = start
+    for (name, estimate, bar), following in zip(steps, names[1:], strict=True):
+        low, high = (None if edge is None else at + edge for edge in (estimate.ci_low, estimate.ci_high))
+        step = {"name": name, "next": following, "from": at, "to": at + estimate.mean, "low": low, "high": high}
+        yield {**bar, "kind": "step", **step}
+        at += estimate.mean
+    yield {"kind": "total", "name": "all on", "from": end, "to": end, "label": unsigned(end, metric)}
 
 
 def _strongest(slots: tuple[str, ...], pairs: dict[frozenset[str], InteractionEstimate]) -> tuple[str, ...]:

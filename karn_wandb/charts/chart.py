@@ -32,7 +32,7 @@ class Chart:
 
     def spec(self) -> dict[str, Any]:
         """The filled Vega-Lite specification."""
-        return fill(self.file or self.name, self.rows, **self.titles)
+        return fill(self.file or self.name, self.rows, domains=None, **self.titles)
 
 
 def signed(value: float, metric: Metric) -> str:

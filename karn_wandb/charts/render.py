@@ -149,7 +149,7 @@ def _channels(node: Any, kind: str = "") -> list[tuple[str, dict[str, Any]]]:
 
 
 def _looks(kind: str, channel: Mapping[str, Any], domains: Mapping[str, Sequence[str]]) -> list[tuple[str, str]] | None:
-    """Values of a channel that has a legend, each with its colour or shape: of its place in the whole domain, or as the file says.
+    """Values of a channel that has a legend, each with its look: that of its place in the whole domain, or as the file says.
 
     So a value has the same look in every chart, and a legend shows those that are there. None for other channels.
     """

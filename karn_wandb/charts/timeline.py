@@ -12,6 +12,9 @@ from karn_wandb.records import OCCUPIED, Metric, SeedStage, ShapleyEstimate
 MOST_EPOCHS = 200
 """Evaluated epochs drawn, evenly thinned."""
 
+MOST_DOTS = 30
+"""Evaluated epochs up to which each has a dot; with more, only those that no line reaches."""
+
 ByEpoch = Mapping[int, Mapping[str, ShapleyEstimate]]
 Stages = Sequence[tuple[int, SeedStage]]
 """A slot's stage at the end of each epoch, in order."""
@@ -59,7 +62,8 @@ def _slot(series: Sequence[tuple[int, ShapleyEstimate | None]], began: int | Non
     for place, (epoch, estimate) in enumerate(series):
         around = [found for _, found in series[max(place - 1, 0) : place + 2]]
         alone = estimate is not None and sum(found is not None for found in around) == 1
-        yield {"kind": "value", "epoch": epoch, "alone": alone, **_ends(estimate)}
+        dot = alone or len(series) <= MOST_DOTS
+        yield {"kind": "value", "epoch": epoch, "alone": alone, "dot": dot, **_ends(estimate)}
     if began is not None:
         yield {"kind": "onset", "epoch": began, "label": f"onset {began}"}
     for stage, seen in groupby(stages, key=lambda entry: entry[1]):

@@ -6,8 +6,8 @@ from html import escape
 from importlib.resources import files
 
 from karn_wandb import charts
-from karn_wandb.printable import printable
 from karn_wandb.experiment.report.blocks import Block, Document, Figure, Figures, Items, Section, Table, Text, Verdict
+from karn_wandb.printable import printable
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -97,4 +97,3 @@ def _figure(figure: Figure, name: str) -> str:
         f"<figure>\n{labelled}\n<figcaption>{_text(figure.caption)}</figcaption>\n"
         f"<details><summary>The numbers in this figure</summary>\n{_table(figure.table)}\n</details>\n</figure>"
     )
-

@@ -7,8 +7,8 @@ from report_runs import Made, experiment, pairs
 
 from karn_wandb.experiment.claims import Claim, Claims
 from karn_wandb.experiment.decide import decide
-from karn_wandb.printable import printable
 from karn_wandb.experiment.report.words import count, interval, number, p_cell, p_text, sentence, unit_of, verdict_sentences
+from karn_wandb.printable import printable
 
 
 def said(made, *others, declared=True, **fields):
