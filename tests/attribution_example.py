@@ -34,10 +34,15 @@ def outcomes(slots: tuple[str, ...], strength: float = 1.0, seed: int = 0, examp
 
 
 def matrix(
-    slots: tuple[str, ...] = NAMES[:3], epoch: int = 7, strength: float = 1.0, metric: str = "accuracy", **config: object
+    slots: tuple[str, ...] = NAMES[:3],
+    epoch: int = 7,
+    strength: float = 1.0,
+    metric: str = "accuracy",
+    examples: int = EXAMPLES,
+    **config: object,
 ) -> CounterfactualMatrix:
     """One evaluated by the engine, with each coalition's outcomes, and with intervals and regimes of its interactions."""
-    engine, value = CounterfactualEngine(CounterfactualConfig(**config)), outcomes(slots, strength, epoch)
+    engine, value = CounterfactualEngine(CounterfactualConfig(**config)), outcomes(slots, strength, epoch, examples)
     found = engine.evaluate(slots, value, epoch=epoch, metric=metric)
     configs = tuple(replace(result, correct=value(result.config).correct) for result in found.configs)
     return with_regimes(replace(found, configs=configs))

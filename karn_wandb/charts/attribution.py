@@ -229,7 +229,7 @@ def _steps(
     at = start
     for (name, estimate, bar), following in zip(steps, names[1:], strict=True):
         low, high = (None if edge is None else at + edge for edge in (estimate.ci_low, estimate.ci_high))
-        step = {"name": name, "next": following, "from": at, "to": at + estimate.mean, "low": low, "high": high}
+        step: Row = {"name": name, "next": following, "from": at, "to": at + estimate.mean, "low": low, "high": high}
         yield {**bar, "kind": "step", **step}
         at += estimate.mean
     yield {"kind": "total", "name": "all on", "from": end, "to": end, "label": unsigned(end, metric)}

@@ -87,7 +87,8 @@ class RowJoiner:
         if not isinstance(row.get(REST), str):
             return row
         parts, self._parts = self._parts, []
-        expected = int(row.get(PARTS) or 0)
+        said = row.get(PARTS)
+        expected = int(said) if isinstance(said, int) or (isinstance(said, float) and said.is_integer()) else 0
         if expected > len(parts):
             raise RecordError("a W&B row misses the beginning of its text", got=f"{len(parts)} of {expected} parts")
         return {**row, REST: "".join([*parts[len(parts) - expected :], row[REST]])} if expected else row
