@@ -34,7 +34,8 @@ This page is generated from `karn_wandb/schema/keys.py` by `python -m docs.make_
 
 Every record is one row. What is a number has a column of its own, below; what is none (text, NaN, infinities, nested
 parts) travels in the column `{REST}` as JSON, so that a row alone gives the record back. Where that is too long for one row,
-it begins in rows before it (`{PART}`), and `{PARTS}` says in how many. Each row carries the clock of its family; W&B's step is never set. `<slot>` and the like stand for names, escaped to `[A-Za-z0-9_]`. Keys of an episode
-logged through `run.episode` start with `env/<env_id>/` and carry `env/<env_id>/{EPISODE}` beside the clock, which goes on
+it begins in rows before it (`{PART}`), and `{PARTS}` says in how many. Each row carries the clock of its family; W&B's
+step is never set. `<slot>` and the like stand for names, escaped to `[A-Za-z0-9_]`. Keys of an episode logged through
+`run.episode` start with `env/<env_id>/` and carry `env/<env_id>/{EPISODE}` beside the clock, which goes on
 across episodes.
 """
