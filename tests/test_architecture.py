@@ -21,6 +21,7 @@ every_module = pytest.mark.parametrize("module", MODULES)
 LEVELS = {
     "errors": -1,
     "_version": -1,
+    "printable": -1,
     "records": 0,
     "schema": 1,
     "capture": 1,

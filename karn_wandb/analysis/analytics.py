@@ -190,15 +190,19 @@ class MorphogeneticAnalytics:
         """The health report of the newest epoch; None before the first."""
         return self.health
 
+    def shapley_by_epoch(self) -> dict[int, dict[str, ShapleyEstimate]]:
+        """The Shapley values of each epoch that was evaluated, of two evaluations the newer, by increasing epoch."""
+        newest = dict(self._shapley)
+        return {epoch: newest[epoch] for epoch in sorted(newest)}
+
     def contribution_onset_epoch(self, slot_id: str, threshold: float = 0.5) -> int | None:
         """First epoch from which the slot's Shapley value stays above the threshold (review, P3-14).
 
         "Stays" is three evaluations in a row, each with its interval's lower end (where there is one) above the
         threshold: a null slot crosses a threshold by chance once in a while. An evaluation without the slot ends a run.
         """
-        newest = {epoch: values.get(slot_id) for epoch, values in self._shapley}
-        epochs = sorted(newest)
-        estimates = [newest[epoch] for epoch in epochs]
+        by_epoch = self.shapley_by_epoch()
+        estimates = [values.get(slot_id) for values in by_epoch.values()]
         means = [None if e is None else e.mean for e in estimates]
         lower = [None if e is None else e.mean if e.ci_low is None else e.ci_low for e in estimates]
-        return contribution_onset_epoch(epochs, means, threshold, lower=lower, consecutive=ONSET_EPOCHS)
+        return contribution_onset_epoch(list(by_epoch), means, threshold, lower=lower, consecutive=ONSET_EPOCHS)

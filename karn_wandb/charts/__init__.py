@@ -1,9 +1,27 @@
 """Charts as data: one Vega-Lite file each, filled with rows, drawn to SVG or PNG.
 
-The same file serves the HTML report and a W&B custom chart: its data set is named "wandb", its fields and titles are W&B's
-placeholders `${field:...}` and `${string:...}`.
+The same file serves the HTML report, a run's own charts and a W&B custom chart: its data set is named "wandb", its fields and
+titles are W&B's placeholders `${field:...}` and `${string:...}`.
 """
 
-from karn_wandb.charts.render import fill, names, to_png, to_svg
+from karn_wandb.charts.attribution import coalitions, evaluation_error, interactions, slot_values, waterfall
+from karn_wandb.charts.chart import Chart
+from karn_wandb.charts.page import to_page
+from karn_wandb.charts.render import can_draw, fill, names, to_png, to_svg
+from karn_wandb.charts.timeline import onset
 
-__all__ = ["fill", "names", "to_png", "to_svg"]
+__all__ = [
+    "Chart",
+    "can_draw",
+    "coalitions",
+    "evaluation_error",
+    "fill",
+    "interactions",
+    "names",
+    "onset",
+    "slot_values",
+    "to_page",
+    "to_png",
+    "to_svg",
+    "waterfall",
+]

@@ -6,9 +6,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from karn_wandb.errors import KarnError, UsageError
+from karn_wandb.printable import printable
 
 Theme = Literal["inline", "light", "dark"]
 Row = Mapping[str, str | float | bool | None]
@@ -19,7 +21,10 @@ OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "
 The first four have a contrast of at least 2.9 : 1 on white and on the dark theme.
 """
 
-_RANGES = {"color": OKABE_ITO, "shape": ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left")}
+_RANGES = {
+    "color": OKABE_ITO,
+    "shape": ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left"),
+}
 _VEGA_LITE = "5.20"
 _SUFFIX = ".vl.json"
 _PLACEHOLDER = re.compile(r"\$\{(field|string):([a-z_]+)\}")
@@ -46,6 +51,8 @@ def fill(name: str, rows: Sequence[Row], *, domains: Mapping[str, Sequence[str]]
             every chart.
         titles: Text for each `${string:...}` of the file; those left out are not shown.
 
+    Names come from runs: characters that would reorder what stands around them, or that no SVG may hold, are spelled out.
+
     Raises:
         UsageError: There is no such chart, or it has no such title.
     """
@@ -55,11 +62,21 @@ def fill(name: str, rows: Sequence[Row], *, domains: Mapping[str, Sequence[str]]
     unknown = sorted(titles.keys() - {label for kind, label in _PLACEHOLDER.findall(source) if kind == "string"})
     if unknown:
         raise UsageError(f"the chart {name!r} has no title {unknown[0]!r}")
-    spec: dict[str, Any] = _placed(json.loads(source), titles)
+    spec: dict[str, Any] = _placed(json.loads(source), {name: printable(title) for name, title in titles.items()})
+    shown = [{name: _shown(value) for name, value in row.items()} for row in rows]
     for kind, channel in _channels(spec):
-        if kind in _RANGES and domains and channel["field"] in domains:
-            channel["scale"] = _scale(kind, domains[channel["field"]], {row.get(channel["field"]) for row in rows})
-    return {**spec, "datasets": {"wandb": [dict(row) for row in rows]}}
+        looks = _looks(kind, channel, domains or {})
+        present = {row.get(channel["field"]) for row in shown}
+        if looks is not None:
+            drawn = [(value, look) for value, look in looks if value in present]
+            channel["scale"] = {"domain": [value for value, _ in drawn], "range": [look for _, look in drawn]}
+            if not drawn:
+                channel["legend"] = None  # Vega gives an empty one no size, and then the picture none
+    return {**spec, "datasets": {"wandb": shown}}
+
+
+def _shown(value: str | float | bool | None) -> str | float | bool | None:
+    return printable(value) if isinstance(value, str) else value
 
 
 def to_svg(spec: Mapping[str, Any], *, theme: Theme = "inline", prefix: str = "chart") -> str:
@@ -94,6 +111,11 @@ def to_png(spec: Mapping[str, Any], *, theme: Literal["light", "dark"] = "light"
     return png
 
 
+def can_draw() -> bool:
+    """Whether vl-convert, which draws, is installed; it is not loaded."""
+    return find_spec("vl_convert") is not None
+
+
 def _vl_convert() -> Any:
     try:
         import vl_convert  # noqa: PLC0415 -- an extra, and 80 MB: loaded by those who draw
@@ -126,10 +148,16 @@ def _channels(node: Any, kind: str = "") -> list[tuple[str, dict[str, Any]]]:
     return found + [channel for key, item in node.items() for channel in _channels(item, key)]
 
 
-def _scale(kind: str, domain: Sequence[str], present: set[Any]) -> dict[str, list[str]]:
-    """The values that are drawn, each with the colour or shape of its place in the whole domain."""
-    drawn = [(value, _RANGES[kind][place % len(_RANGES[kind])]) for place, value in enumerate(domain) if value in present]
-    return {"domain": [value for value, _ in drawn], "range": [look for _, look in drawn]}
+def _looks(kind: str, channel: Mapping[str, Any], domains: Mapping[str, Sequence[str]]) -> list[tuple[str, str]] | None:
+    """Values of a channel that has a legend, each with its look: that of its place in the whole domain, or as the file says.
+
+    So a value has the same look in every chart, and a legend shows those that are there. None for other channels.
+    """
+    if kind in _RANGES and channel["field"] in domains:
+        looks = _RANGES[kind]
+        return [(printable(value), looks[place % len(looks)]) for place, value in enumerate(domains[channel["field"]])]
+    scale = channel.get("scale") or {}
+    return list(zip(scale["domain"], scale["range"], strict=True)) if channel.get("legend") and "range" in scale else None
 
 
 def _config(theme: Theme) -> dict[str, Any]:
@@ -144,12 +172,15 @@ def _config(theme: Theme) -> dict[str, Any]:
         "title": {"color": ink, "fontSize": 13, "anchor": "start", "offset": 10},
         "axis": {**text, **lines, "titleFontWeight": "normal", "titlePadding": 8, "gridColor": ink, "gridOpacity": 0.12},
         "axisX": {"labelFlush": False},
-        "legend": {**text, "labelFontSize": 12},
+        "header": text,
+        "legend": text,
         "range": {"category": list(OKABE_ITO)},
         "view": {"stroke": None},
         "style": {
             "ink": {"color": ink, "fill": ink, "stroke": ink},
             "quiet": {"color": ink, "stroke": ink, "opacity": 0.55},
             "band": {"color": ink, "fill": ink, "opacity": 0.09},
+            "label": {"color": ink},
+            "outline": {"color": ink, "strokeWidth": 1.2, "opacity": 0.7},
         },
     }

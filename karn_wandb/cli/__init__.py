@@ -24,7 +24,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except KarnError as error:
-            from karn_wandb.experiment.printable import printable  # noqa: PLC0415 -- only when something went wrong
+            from karn_wandb.printable import printable  # noqa: PLC0415 -- only when something went wrong
 
             raise click.ClickException(printable(error)) from error
 

@@ -53,8 +53,8 @@ def report(
     `arm`, else `controller`, each against the host alone.
     """
     from karn_wandb.experiment.experiment import load_experiment  # noqa: PLC0415 -- pandas: not for --help
-    from karn_wandb.experiment.printable import printable  # noqa: PLC0415
     from karn_wandb.experiment.report import build_report  # noqa: PLC0415
+    from karn_wandb.printable import printable  # noqa: PLC0415
 
     _check_required(require, claims)
     made = build_report(load_experiment(*sources), claims, title)
@@ -75,7 +75,7 @@ def _check_required(require: Sequence[str], claims: Path | None) -> None:
     if claims is None:
         raise click.UsageError("--require needs --claims: only a declared claim can be supported.")
     from karn_wandb.experiment.claims import read_claims  # noqa: PLC0415 -- YAML: not for --help
-    from karn_wandb.experiment.printable import printable  # noqa: PLC0415
+    from karn_wandb.printable import printable  # noqa: PLC0415
 
     names = [claim.name for claim in read_claims(claims).claims]
     for name in require:
@@ -91,8 +91,8 @@ def _targets(out: Path | None, json_file: Path | None, md_file: Path | None) -> 
 
 def _say(content: Content) -> None:
     """The verdicts, in the words of the report."""
-    from karn_wandb.experiment.printable import printable  # noqa: PLC0415 -- pandas: not for --help
     from karn_wandb.experiment.report.words import NO_COMPARISON  # noqa: PLC0415
+    from karn_wandb.printable import printable  # noqa: PLC0415 -- pandas: not for --help
 
     lines = [f"{claim.name} ({claim.badge}). {' '.join(claim.sentences)}" for claim in content.claims]
     for line in lines or [NO_COMPARISON]:

@@ -11,12 +11,13 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from karn_wandb.charts import evaluation_error
 from karn_wandb.experiment.decide import default_claims
 from karn_wandb.experiment.experiment import Experiment
-from karn_wandb.experiment.printable import printable
 from karn_wandb.experiment.report.arms import arms_of
 from karn_wandb.experiment.report.tables import runs
-from karn_wandb.experiment.report.words import count, interval, number
+from karn_wandb.experiment.report.words import count, interval, number, sentence
+from karn_wandb.printable import printable
 from karn_wandb.records import (
     ClaimReading,
     CounterfactualMatrix,
@@ -119,7 +120,32 @@ def _why(matrices: Sequence[CounterfactualMatrix]) -> Iterator[RenderableType]:
     shown = columns[:3] if matrix.marginal_basis == "none" else columns
     slots = dict.fromkeys((*matrix.slot_ids, *(matrix.shapley_values or ()), *matrix.marginal_contributions))
     yield _table(shown, [_slot(matrix, slot)[: len(shown)] for slot in slots], set(shown[1:]))
+    yield from _certainty(matrix)
+    yield from _interactions(matrix)
     yield Text(str(matrix.validity))
+
+
+def _certainty(matrix: CounterfactualMatrix) -> Iterator[RenderableType]:
+    """What the intervals rest on, as far as it is known."""
+    examples = "" if matrix.n_examples is None else count(matrix.n_examples, "validation example")
+    how = evaluation_error((matrix.shapley_values or {}).values())
+    said = [sentence(part) for part in (" on ".join(filter(None, (how, examples))), printable(matrix.early_stop)) if part]
+    if said:
+        yield Text(" ".join(said))
+
+
+def _interactions(matrix: CounterfactualMatrix) -> Iterator[RenderableType]:
+    """Pairs whose regime is decided; the others are counted."""
+    decided = {pair: e for pair, e in matrix.interactions.items() if e.regime != "undecided"}
+    columns = ("pair", "interaction", "95 % interval", "regime")
+    rows = [
+        (" + ".join(pair), number(e.effect, signed=True), interval(e.ci_low, e.ci_high), e.regime) for pair, e in decided.items()
+    ]
+    if rows:
+        yield _table(columns, rows, {"interaction", "95 % interval"})
+    undecided = len(matrix.interactions) - len(decided)
+    if undecided:
+        yield Text(f"{count(undecided, 'pair')} of slots: interaction undecided.")
 
 
 def _slot(matrix: CounterfactualMatrix, slot: str) -> tuple[str, ...]:

@@ -57,6 +57,11 @@ class Experiment:
         """A row per slot of each evaluated matrix: its Shapley value with its uncertainty."""
         return self._chosen(frames.shapley_frame)
 
+    @cached_property
+    def interactions(self) -> pd.DataFrame:
+        """A row per pair of slots of each evaluated matrix: its interaction with its uncertainty and regime."""
+        return self._chosen(frames.interactions_frame)
+
     def events(self, run_id: str, via: Via | None = None) -> tuple[TelemetryEvent, ...]:
         """A run's events, in the order they were logged.
 

@@ -1,4 +1,4 @@
-"""Runs as tidy data frames: a row per episode, epoch, evaluated coalition, and slot's Shapley value.
+"""Runs as tidy data frames: a row per episode, epoch, evaluated coalition, slot's Shapley value, and pair's interaction.
 
 Every frame has its columns even without rows, and is sorted by run_id, env_id, episode_idx and epoch.
 """
@@ -49,15 +49,23 @@ EPOCHS = {
 COUNTERFACTUALS = {
     **_KEYS,
     "epoch": WHOLE, "strategy": TEXT, "metric": TEXT, "complete": FLAG, "slots": TEXT, "config": TEXT,
-    "val_loss": NUMBER, "val_accuracy": NUMBER,
+    "val_loss": NUMBER, "val_accuracy": NUMBER, "n_examples": WHOLE, "examples_available": WHOLE, "early_stop": TEXT,
 }  # fmt: skip
 
 SHAPLEY = {
     **_KEYS,
     "epoch": WHOLE, "slot": TEXT, "mean": NUMBER, "std": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER, "n_samples": WHOLE,
-    "algorithm": TEXT, "exact": FLAG, "marginal": NUMBER, "marginal_basis": TEXT, "metric": TEXT,
+    "algorithm": TEXT, "exact": FLAG, "sampling_std": NUMBER, "evaluation_std": NUMBER, "evaluation_method": TEXT,
+    "marginal": NUMBER, "marginal_basis": TEXT, "metric": TEXT,
 }  # fmt: skip
 """A slot without an estimate, as under ablation, has its marginal contribution only."""
+
+INTERACTIONS = {
+    **_KEYS,
+    "epoch": WHOLE, "slots": TEXT, "effect": NUMBER, "std": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER, "regime": TEXT,
+    "evaluation_method": TEXT, "basis": TEXT, "metric": TEXT,
+}  # fmt: skip
+"""`slots` is the pair, such as "early,mid"; `regime` is "undecided" where no interval is known."""
 
 
 def episodes_frame(runs: Iterable[RunData]) -> pd.DataFrame:
@@ -82,6 +90,11 @@ def counterfactuals_frame(runs: Iterable[RunData]) -> pd.DataFrame:
 def shapley_frame(runs: Iterable[RunData]) -> pd.DataFrame:
     """A row per slot of each evaluated matrix: its Shapley value and its marginal contribution."""
     return _frame(runs, CounterfactualMatrix, _slot_rows, SHAPLEY)
+
+
+def interactions_frame(runs: Iterable[RunData]) -> pd.DataFrame:
+    """A row per pair of slots of each evaluated matrix: its interaction, with its uncertainty and regime."""
+    return _frame(runs, CounterfactualMatrix, _pair_rows, INTERACTIONS)
 
 
 def _frame(
@@ -121,6 +134,9 @@ def _coalition_rows(matrix: CounterfactualMatrix) -> Iterator[Row]:
             "config": "".join("1" if on else "0" for on in result.config),
             "val_loss": result.val_loss,
             "val_accuracy": result.val_accuracy,
+            "n_examples": matrix.n_examples,
+            "examples_available": matrix.examples_available,
+            "early_stop": matrix.early_stop,
         }
 
 
@@ -131,14 +147,22 @@ def _slot_rows(matrix: CounterfactualMatrix) -> Iterator[Row]:
         yield {
             "epoch": matrix.epoch,
             "slot": slot,
-            **({name: getattr(estimate, name) for name in _ESTIMATE} if estimate else {}),
+            **(estimate.to_plain() if estimate else {}),
             "marginal": matrix.marginal_contributions.get(slot),
             "marginal_basis": matrix.marginal_basis,
             "metric": matrix.metric,
         }
 
 
-_ESTIMATE = ("mean", "std", "ci_low", "ci_high", "n_samples", "algorithm", "exact")
+def _pair_rows(matrix: CounterfactualMatrix) -> Iterator[Row]:
+    for pair, estimate in matrix.pairs().items():
+        yield {
+            "epoch": matrix.epoch,
+            "slots": ",".join(pair),
+            **estimate.to_plain(),
+            "basis": matrix.interaction_basis,
+            "metric": matrix.metric,
+        }
 
 
 @dataclass(slots=True)

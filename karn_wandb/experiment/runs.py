@@ -15,7 +15,7 @@ from karn_wandb.errors import KarnWarning, RecordError, SourceError
 from karn_wandb.experiment.wandb_file import WandbFile, read_wandb_file
 from karn_wandb.pipeline.log import LOG_NAME, ReadLog, read_log
 from karn_wandb.records import EpisodeContext, EpisodeOutcome, EpochSnapshot, RunInfo, TelemetryEvent
-from karn_wandb.schema import decode_row
+from karn_wandb.schema import RowJoiner, decode_row
 
 Via = Literal["log", "wandb"]
 State = Literal["finished", "failed", "crashed"]
@@ -188,9 +188,10 @@ def events_of_rows(rows: Iterable[Mapping[str, Any]]) -> tuple[tuple[TelemetryEv
     """The events of W&B's rows in the order they were logged, each once, and what could not be read."""
     events: dict[tuple[float, int], TelemetryEvent] = {}
     damage = []
+    joiner = RowJoiner()
     for number, row in enumerate(rows):
         try:
-            event = decode_row(row)
+            event = decode_row(joiner.joined(row))
         except RecordError as error:
             damage.append(f"history row {number} is left out: {error}")
             continue

@@ -10,7 +10,7 @@ from pathlib import Path
 from karn_wandb.errors import SourceError
 from karn_wandb.experiment.chunks import MAGIC
 from karn_wandb.experiment.runs import RunData, RunPaths, read_run
-from karn_wandb.pipeline.log import LOG_NAME
+from karn_wandb.pipeline.log import LOG_NAME, PACKED
 
 _LOG_BEGINNING = b'{"karn_records"'
 _ENTITY_PROJECT = re.compile(r"[\w.-]+/[\w.-]+")
@@ -74,7 +74,7 @@ def _recognise(source: str, path: Path) -> RunPaths:
     if path.suffix == ".wandb" or beginning.startswith(MAGIC):
         log_path = path.parent / LOG_NAME
         return RunPaths(path, log_path if log_path.is_file() else None)
-    if beginning.startswith(_LOG_BEGINNING):
+    if beginning.startswith((_LOG_BEGINNING, PACKED)):
         return RunPaths(None, path)
     raise SourceError(
         f"the file {source!r} is neither a W&B run file nor a record log",

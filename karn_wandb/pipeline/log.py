@@ -8,10 +8,12 @@ wait are the oldest given up, and counted.
 
 from __future__ import annotations
 
+import gzip
 import os
 import threading
 import time
 import warnings
+import zlib
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
@@ -25,6 +27,9 @@ from karn_wandb.records import TelemetryEvent, decode_event, decode_header, enco
 
 LOG_NAME = "records.jsonl"
 """Name of the record log in a run's folder."""
+
+PACKED = b"\x1f\x8b"
+"""First bytes of a record log that was packed by gzip, as artifacts are."""
 
 FLUSH_BYTES = 64 * 1024
 FLUSH_SECONDS = 1.0
@@ -211,8 +216,6 @@ class ReadLog:
 def read_log(path: Path) -> ReadLog:
     """Read a record log that another process wrote, may have been killed while writing, or is still writing.
 
-    A torn last line is left out and said; a damaged line in the middle is left out and said.
-
     Raises:
         SourceError: The file cannot be opened.
         RecordError: It is no record log, or one of a newer version.
@@ -223,6 +226,22 @@ def read_log(path: Path) -> ReadLog:
         raise SourceError(
             f"the record log {path} cannot be read", got=str(error), do="Check that it is there and readable."
         ) from None
+    return parse_log(content)
+
+
+def parse_log(content: bytes) -> ReadLog:
+    """The events of a record log's bytes, packed by gzip or not.
+
+    A torn last line is left out and said; a damaged line in the middle is left out and said.
+
+    Raises:
+        RecordError: It is no record log, or one of a newer version.
+    """
+    if content.startswith(PACKED):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise RecordError("the packed record log is damaged", got=str(error), do="Fetch it again.") from None
     *lines, torn = content.split(b"\n")
     if not lines:
         raise RecordError(

@@ -277,6 +277,11 @@ class CounterfactualMatrix(Record):
         off = self.value((False,) * len(self.slot_ids))
         return None if on is None or off is None else on - off
 
+    def pairs(self) -> dict[tuple[str, ...], InteractionEstimate]:
+        """The interaction of each pair; without uncertainty, and so "undecided", where only the effect is known."""
+        known = {pair: InteractionEstimate(effect) for pair, effect in self.interaction_effects.items()}
+        return known | self.interactions
+
     def positive_claims(self) -> tuple[str, ...]:
         """Slots whose Shapley value is positive by the requirement's plain rule mean - 2*std > 0 (review, P1-4).
 

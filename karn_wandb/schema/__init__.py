@@ -1,7 +1,7 @@
 """The one mapping between records and W&B, in both directions: keys, clocks, units, config, tables, artifact names."""
 
-from karn_wandb.schema.keys import CLOCK_OF, CLOCKS, EPISODE, FAMILIES, KEYS, REST, Key, scope
-from karn_wandb.schema.rows import Row, clock_of, decode_row, decode_rows, encode_row, scope_of
+from karn_wandb.schema.keys import CLOCK_OF, CLOCKS, EPISODE, FAMILIES, KEYS, PART, PARTS, REST, Key, scope
+from karn_wandb.schema.rows import Row, RowJoiner, clock_of, decode_row, decode_rows, encode_row, encode_rows, scope_of
 
 __all__ = [
     "CLOCKS",
@@ -9,13 +9,17 @@ __all__ = [
     "EPISODE",
     "FAMILIES",
     "KEYS",
+    "PART",
+    "PARTS",
     "REST",
     "Key",
     "Row",
+    "RowJoiner",
     "clock_of",
     "decode_row",
     "decode_rows",
     "encode_row",
+    "encode_rows",
     "scope",
     "scope_of",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from karn_wandb.schema.keys import CLOCKS, EPISODE, KEYS, REST, Key
+from karn_wandb.schema.keys import CLOCKS, EPISODE, KEYS, PART, PARTS, REST, Key
 from karn_wandb.schema.tables import EVENT_COLUMNS, TABLES
 
 
@@ -33,8 +33,9 @@ _INTRODUCTION = f"""# W&B keys
 This page is generated from `karn_wandb/schema/keys.py` by `python -m docs.make_keys`; a test keeps it true.
 
 Every record is one row. What is a number has a column of its own, below; what is none (text, NaN, infinities, nested
-parts) travels in the column `{REST}` as JSON, so that a row alone gives the record back. Each row carries the clock of its
-family; W&B's step is never set. `<slot>` and the like stand for names, escaped to `[A-Za-z0-9_]`. Keys of an episode
-logged through `run.episode` start with `env/<env_id>/` and carry `env/<env_id>/{EPISODE}` beside the clock, which goes on
+parts) travels in the column `{REST}` as JSON, so that a row alone gives the record back. Where that is too long for one row,
+it begins in rows before it (`{PART}`), and `{PARTS}` says in how many. Each row carries the clock of its family; W&B's
+step is never set. `<slot>` and the like stand for names, escaped to `[A-Za-z0-9_]`. Keys of an episode logged through
+`run.episode` start with `env/<env_id>/` and carry `env/<env_id>/{EPISODE}` beside the clock, which goes on
 across episodes.
 """

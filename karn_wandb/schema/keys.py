@@ -42,6 +42,9 @@ CLOCK_OF = MappingProxyType({BatchMetrics: BATCH, PolicySnapshot: DECISION, PPOU
 REST = "karn/rest"
 """Key of the text that holds, as JSON, what of an event no column says."""
 
+PART, PARTS = "karn/part", "karn/parts"
+"""Keys of an event whose text is too long for one row: a piece of it in a row before; how many such rows belong to this one."""
+
 EPISODE = "episode"
 """Key beside the clock, in rows of a scoped episode: index of the episode in its environment."""
 

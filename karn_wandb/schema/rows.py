@@ -2,7 +2,8 @@
 
 What is a number and has a key in the table becomes a column of the row. All the rest of the event (texts, nested
 parts, NaN and infinities, which W&B's scalars must not carry) travels in one text column, as JSON. So W&B draws the
-numbers, nothing is said twice, and a row alone gives back the event: `decode_row(encode_row(event)) == event`.
+numbers, nothing is said twice, and a row alone gives back the event: `decode_row(encode_row(event)) == event`. A text too
+long for one row begins in rows before it: `decode_rows(encode_rows(event))` is the event, whatever its size.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from karn_wandb.records import (
     TelemetryEvent,
     event_from_plain,
 )
-from karn_wandb.schema.keys import CLOCK_OF, EPISODE, EPOCH, KEYS, REST, scope
+from karn_wandb.schema.keys import CLOCK_OF, EPISODE, EPOCH, KEYS, PART, PARTS, REST, scope
 from karn_wandb.schema.names import escape, join, unescape
 
 Scalar = int | float | bool
@@ -34,6 +35,10 @@ Path = tuple[str, ...]
 
 EXACT_INT = 2**53
 """Largest integer a JSON number keeps everywhere; larger ones travel as text."""
+
+LONGEST_TEXT = 750_000
+"""Characters of text in one row. W&B's uploader skips a history row of 10 MB or more, and a character of JSON may take 12 bytes;
+plain ones keep to W&B's advice of 1 MB a value."""
 
 EXACT_KEYS = 10_000
 """Keys whose meaning is remembered: W&B's own limit of names in a project."""
@@ -53,6 +58,40 @@ def encode_row(event: TelemetryEvent) -> Row:
         _move(plain, "episode_idx", columns, EPISODE)
     rest = msgspec.json.encode({"karn_schema": SCHEMA_VERSION, **plain}).decode()
     return {**{prefix + key: value for key, value in columns.items()}, REST: rest}
+
+
+def encode_rows(event: TelemetryEvent) -> Iterator[Row]:
+    """The rows of an event, to be logged in this order: one, or more when its text is long."""
+    row = encode_row(event)
+    text = str(row[REST])
+    *parts, last = (text[start : start + LONGEST_TEXT] for start in range(0, len(text), LONGEST_TEXT))
+    for part in parts:
+        yield {PART: part}
+    yield {**row, REST: last, PARTS: len(parts)} if parts else row
+
+
+class RowJoiner:
+    """Gives each row of ours the text that began in rows before it."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+
+    def joined(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The row with its whole text; rows that are not ours, or hold a part only, as they are.
+
+        Raises:
+            RecordError: A part is missing.
+        """
+        if isinstance(row.get(PART), str):
+            self._parts.append(row[PART])
+        if not isinstance(row.get(REST), str):
+            return row
+        parts, self._parts = self._parts, []
+        said = row.get(PARTS)
+        expected = int(said) if isinstance(said, int) or (isinstance(said, float) and said.is_integer()) else 0
+        if expected > len(parts):
+            raise RecordError("a W&B row misses the beginning of its text", got=f"{len(parts)} of {expected} parts")
+        return {**row, REST: "".join([*parts[len(parts) - expected :], row[REST]])} if expected else row
 
 
 def decode_row(row: Mapping[str, Any]) -> TelemetryEvent | None:
@@ -79,8 +118,9 @@ def decode_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[TelemetryEvent]:
     Raises:
         RecordError: A row is ours and damaged.
     """
+    joiner = RowJoiner()
     for row in rows:
-        event = decode_row(row)
+        event = decode_row(joiner.joined(row))
         if event is not None:
             yield event
 

@@ -41,7 +41,10 @@ def _counterfactual(matrix: CounterfactualMatrix) -> Iterator[tuple[Cell, ...]]:
         on = [slot for slot, present in zip(matrix.slot_ids, result.config, strict=False) if present]
         config = "".join("1" if present else "0" for present in result.config)
         names = ", ".join(on) or "none" if matrix.slot_ids else None
-        yield (matrix.epoch, config, names, result.val_accuracy, result.val_loss, matrix.strategy, matrix.complete)
+        yield (
+            matrix.epoch, config, names, result.val_accuracy, result.val_loss, matrix.strategy, matrix.complete,
+            matrix.n_examples, matrix.examples_available, matrix.early_stop,
+        )  # fmt: skip
 
 
 def _shapley(matrix: CounterfactualMatrix) -> Iterator[tuple[Cell, ...]]:
@@ -49,13 +52,16 @@ def _shapley(matrix: CounterfactualMatrix) -> Iterator[tuple[Cell, ...]]:
         marginal = matrix.marginal_contributions.get(slot)
         yield (
             matrix.epoch, slot, e.mean, e.std, e.ci_low, e.ci_high, e.n_samples, e.algorithm, e.exact,
-            marginal, matrix.marginal_basis, str(matrix.validity),
+            e.sampling_std, e.evaluation_std, e.evaluation_method, marginal, matrix.marginal_basis, str(matrix.validity),
         )  # fmt: skip
 
 
 def _interactions(matrix: CounterfactualMatrix) -> Iterator[tuple[Cell, ...]]:
-    for pair, effect in matrix.interaction_effects.items():
-        yield (matrix.epoch, " + ".join(pair), effect, matrix.interaction_basis)
+    for pair, e in matrix.pairs().items():
+        yield (
+            matrix.epoch, " + ".join(pair), e.effect, e.std, e.ci_low, e.ci_high, e.regime, e.evaluation_method,
+            matrix.interaction_basis,
+        )  # fmt: skip
 
 
 def _gates(gate: GateEvaluationTrace) -> Iterator[tuple[Cell, ...]]:
@@ -91,7 +97,10 @@ TABLES: tuple[TableSpec, ...] = (
     TableSpec(
         "tables/counterfactual",
         CounterfactualMatrix,
-        ("epoch", "config", "slots_on", "val_accuracy", "val_loss", "strategy", "complete"),
+        (
+            "epoch", "config", "slots_on", "val_accuracy", "val_loss", "strategy", "complete",
+            "n_examples", "examples_available", "early_stop",
+        ),
         _counterfactual,
     ),
     TableSpec(
@@ -99,11 +108,16 @@ TABLES: tuple[TableSpec, ...] = (
         CounterfactualMatrix,
         (
             "epoch", "slot", "mean", "std", "ci_low", "ci_high", "n_samples", "algorithm", "exact",
-            "marginal", "marginal_basis", "validity",
+            "sampling_std", "evaluation_std", "evaluation_method", "marginal", "marginal_basis", "validity",
         ),
         _shapley,
     ),
-    TableSpec("tables/interactions", CounterfactualMatrix, ("epoch", "slots", "effect", "basis"), _interactions),
+    TableSpec(
+        "tables/interactions",
+        CounterfactualMatrix,
+        ("epoch", "slots", "effect", "std", "ci_low", "ci_high", "regime", "evaluation_method", "basis"),
+        _interactions,
+    ),
     TableSpec(
         "tables/gates",
         GateEvaluationTrace,

@@ -19,6 +19,7 @@ from karn_wandb.records import (
     EpisodeContext,
     EpochSnapshot,
     HealthReport,
+    InteractionEstimate,
     SeedStage,
 )
 from karn_wandb.sinks.dashboard_slots import PARAMS_UNIT, Contribution, GateResult, StageChange
@@ -28,6 +29,9 @@ TITLE = "KARN · MORPHOGENETIC TRAINING MONITOR"
 WIN = "✓ WIN"
 ACTIONS = 8
 """Newest actions that are shown."""
+
+MOST_PAIRS = 2
+"""Pairs of slots whose interaction is shown."""
 
 LONGEST = 200
 """Characters of an explanation that are shown."""
@@ -129,14 +133,29 @@ def _contributions(matrix: CounterfactualMatrix, found: Sequence[Contribution]) 
             Text(_efficiency(each.efficiency)),
             Text(WIN if each.positive else "", "bold green"),
         )
-    notes = [f"Efficiency: {unit} per {PARAMS_UNIT:,} parameters."]
+    notes = [*_pairs(matrix, decimals), f"Efficiency: {unit} per {PARAMS_UNIT:,} parameters."]
     if any(each.positive for each in found):
         notes.append(f"{WIN}: the interval is above zero.")
     notes.append("By switching slots off now, not by training without them.")
+    if any(e.evaluation_method == "binomial_bound" for e in (matrix.shapley_values or {}).values()):
+        notes.append("The intervals are upper bounds: only accuracies are known, no outcomes.")
     if not matrix.complete:
         notes.append(f"Cut short: {matrix.stop_reason}")
     heading = _heading("SEED CONTRIBUTIONS", f"({kind}, epoch {matrix.epoch})")
     return Group(heading, grid, *(_indented(note, "dim") for note in notes))
+
+
+def _pairs(matrix: CounterfactualMatrix, decimals: int) -> list[str]:
+    """The strongest pairs of slots that help or hinder each other, where that is decided."""
+    decided = [(pair, e) for pair, e in matrix.interactions.items() if e.regime in ("synergy", "interference")]
+    strongest = sorted(decided, key=lambda found: -abs(found[1].effect))[:MOST_PAIRS]
+    return [f"{e.regime} {'+'.join(map(clean, pair))} {e.effect:+.{decimals}f}{_span(e, decimals)}" for pair, e in strongest]
+
+
+def _span(estimate: InteractionEstimate, decimals: int) -> str:
+    if estimate.ci_low is None or estimate.ci_high is None:
+        return ""
+    return f" [{estimate.ci_low:.{decimals}f}, {estimate.ci_high:.{decimals}f}]"
 
 
 def _slots(episode: EpisodeState) -> RenderableType:

@@ -1,4 +1,4 @@
-"""What a run leaves in W&B beside its rows, made once when it ends: tables, summary, artifacts."""
+"""What a run leaves in W&B beside its rows, made once when it ends: tables, summary, artifacts, charts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import wandb
 
+from karn_wandb import charts
+from karn_wandb.analysis.attribution_charts import AttributionCharts
 from karn_wandb.records import (
     CounterfactualMatrix,
     DenseTrace,
@@ -20,6 +21,8 @@ from karn_wandb.records import (
     HostBaseline,
     Record,
     TelemetryEvent,
+    encode_event,
+    encode_header,
 )
 from karn_wandb.schema.artifacts import COUNTERFACTUAL, DENSE_TRACE, EPISODE, MODEL, RECORDS, artifact_name
 from karn_wandb.schema.tables import EVENT_COLUMNS, MAX_ROWS, TABLES, Cell, table_rows
@@ -32,7 +35,7 @@ _ARTIFACTS: dict[str, tuple[type[Record], ...]] = {
     COUNTERFACTUAL: (CounterfactualMatrix,),
     DENSE_TRACE: (DenseTrace,),
 }
-"""By artifact type, the records whose events it holds."""
+"""By artifact type, the records whose events it holds: as a record log, packed, so that what reads those reads it back."""
 
 
 class Views:
@@ -44,9 +47,10 @@ class Views:
 
     def __init__(self, events: Iterable[TelemetryEvent]) -> None:
         self.rows: dict[str, list[list[Cell]]] = {spec.name: [] for spec in TABLES}
-        self.plain: dict[str, list[dict[str, Any]]] = {artifact_type: [] for artifact_type in _ARTIFACTS}
+        self.lines: dict[str, list[bytes]] = {artifact_type: [] for artifact_type in _ARTIFACTS}
         self.outcome: EpisodeOutcome | None = None
         self.checkpoints: dict[Path, HostBaseline] = {}
+        self.charts = AttributionCharts()
         for event in events:
             self._add(event)
 
@@ -55,7 +59,8 @@ class Views:
             self.rows[spec.name].extend(table_rows(spec, event))
         for artifact_type, records in _ARTIFACTS.items():
             if isinstance(event.data, records):
-                self.plain[artifact_type].append(event.to_plain())
+                self.lines[artifact_type].append(encode_event(event))
+        self.charts.observe(event)
         match event.data:
             case EpisodeOutcome() as outcome if not event.scoped:
                 self.outcome = outcome
@@ -78,14 +83,17 @@ class Views:
         if self.outcome is not None:
             run.summary.update({"outcome": self.outcome.to_plain()})
         with tempfile.TemporaryDirectory(prefix="karn-") as folder:
-            for artifact_type, plain in self.plain.items():
-                if plain:
-                    path = Path(folder) / f"{artifact_type}.json"
-                    path.write_bytes(msgspec.json.format(msgspec.json.encode(plain), indent=1))
-                    _log_artifact(run, artifact_type, path)
+            for artifact_type, lines in self.lines.items():
+                if lines:
+                    path = Path(folder) / f"{artifact_type}.jsonl"
+                    path.write_bytes(b"".join([encode_header(), *lines]))
+                    _log_artifact(run, artifact_type, _packed(path, Path(folder)))
             if records_path is not None and records_path.exists():
                 _log_artifact(run, RECORDS, _packed(records_path, Path(folder)))
         self._log_checkpoints(run)
+        pictures = _pictures(self.charts.charts()) if charts.can_draw() else {}
+        if pictures:
+            log_row(pictures)
 
     def _log_checkpoints(self, run: WandbRun) -> None:
         for path, baseline in self.checkpoints.items():
@@ -98,6 +106,11 @@ class Views:
 
 def _table(columns: tuple[str, ...], rows: list[list[Cell]]) -> wandb.Table:
     return wandb.Table(columns=[*EVENT_COLUMNS, *columns], data=[*rows[-MAX_ROWS:]])
+
+
+def _pictures(drawn: Iterable[charts.Chart]) -> dict[str, Any]:
+    """Charts as W&B's media, which show light and dark and run no script; W&B's own style sheet is not fetched."""
+    return {f"charts/{chart.name}": wandb.Html(charts.to_page(chart), inject=False, data_is_not_path=True) for chart in drawn}
 
 
 def _packed(path: Path, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Events into a real W&B run: one history row each; tables and artifacts when the run ends."""
+"""Events into a real W&B run: a history row each; tables, artifacts and charts when the run ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import wandb
 
 from karn_wandb.records import Alert, Record, TelemetryEvent
-from karn_wandb.schema import CLOCKS, EPISODE, FAMILIES, REST, encode_row, scope
+from karn_wandb.schema import CLOCKS, EPISODE, FAMILIES, PART, PARTS, REST, encode_rows, scope
 from karn_wandb.schema.tables import histograms
 from karn_wandb.sinks.views import Views
 
@@ -82,10 +82,12 @@ class WandbSink:
         self._define("")
 
     def write(self, event: TelemetryEvent) -> None:
-        """Log the event as one row, with its histograms beside it."""
+        """Log the event as a row (a very long one as several), with its histograms beside it."""
         if event.scoped:
             self._define(scope(event.env_id))
-        row: dict[str, Any] = dict(encode_row(event))
+        *parts, row = map(dict[str, Any], encode_rows(event))
+        for part in parts:
+            self._gate.log(part)
         if isinstance(event.data, Record):
             row |= {key: _histogram(counts, edges) for key, counts, edges in histograms(event.data) if _drawable(counts, edges)}
         self._gate.log(row)
@@ -106,7 +108,8 @@ class WandbSink:
         if prefix:
             self._run.define_metric(prefix + EPISODE, hidden=True)
         else:
-            self._run.define_metric(REST, hidden=True, summary="none")
+            for key in (REST, PART, PARTS):
+                self._run.define_metric(key, hidden=True, summary="none")
 
     def close(self) -> None:
         """Log tables, summary and artifacts."""

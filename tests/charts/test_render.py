@@ -19,16 +19,55 @@ ROWS = {
         {"arm": "none", "pair": "0", "run": "a", "value": 61.0, "offset": 0},
         {"arm": "heuristic", "pair": "0", "run": "b", "value": 64.0, "offset": 0},
     ],
+    "coalition_strip": [{"slots_on": 0, "value": 50.0}, {"slots_on": 1, "value": 52.0}],
+    "coalitions": [
+        {"down": "○", "across": "○", "value": 50.0, "shade": 0.0, "label": "50.0"},
+        {"down": "○", "across": "●", "value": None, "shade": None, "label": "–"},
+    ],
     "difference": [
         {"kind": "margin", "low": -1.0, "high": 1.0},
         {"kind": "pair", "label": "each pair", "pair": "0", "value": 3.0, "offset": 0},
         {"kind": "interval", "label": "mean", "value": 3.0, "low": 1.0, "high": 5.0},
     ],
+    "interactions": [
+        {
+            "first": "a",
+            "second": "b",
+            "effect": -1.0,
+            "sign": "negative",
+            "strength": 1.0,
+            "decided": True,
+            "label": "−1",
+            "mark": "▼",
+        }
+    ],
     "learning_curves": [
         {"run": "a", "arm": "none", "epoch": 0, "value": 10.0, "end": False},
         {"run": "a", "arm": "none", "epoch": 1, "value": 40.0, "end": True},
     ],
+    "onset": [
+        {"slot": "a", "place": 0, "kind": "value", "epoch": 1, "alone": False, "dot": True, "mean": 1.0, "low": 0.5, "high": 1.5},
+        {"slot": "a", "place": 0, "kind": "value", "epoch": 2, "alone": False, "dot": True, "mean": 2.0, "low": 1.5, "high": 2.5},
+        {"slot": "a", "place": 0, "kind": "onset", "epoch": 1, "label": "onset 1"},
+        {"slot": "a", "place": 0, "kind": "stage", "epoch": 0.5, "until": 2.5, "stage": "training"},
+    ],
     "parameters": [{"run": "a", "arm": "none", "params": 100_000, "value": 61.0}],
+    "slot_values": [{"slot": "a", "mean": -1.0, "low": -2.0, "high": 0.5, "sign": "negative", "sure": False, "label": "−1.00"}],
+    "waterfall": [
+        {"kind": "total", "name": "all off", "next": "a", "from": 50.0, "to": 50.0, "label": "50.0"},
+        {
+            "kind": "step",
+            "name": "a",
+            "next": None,
+            "from": 50.0,
+            "to": 52.0,
+            "low": 51.0,
+            "high": 53.0,
+            "sign": "positive",
+            "sure": True,
+            "label": "+2.00",
+        },
+    ],
     "shapley": [
         {"slot": "early", "run": "a", "arm": "none", "kind": "run", "mean": 2.0, "low": 1.0, "high": 3.0},
         {"slot": "early", "run": "mean over runs", "arm": "none", "kind": "mean", "mean": 2.0, "low": 2.0, "high": 2.0},
@@ -141,11 +180,32 @@ def test_unknown_charts_and_titles_are_errors():
     with pytest.raises(UsageError) as unknown:
         charts.fill("pie", [])
     assert str(unknown.value) == (
-        "there is no chart 'pie'. The charts are arms, difference, learning_curves, parameters, shapley."
+        "there is no chart 'pie'. The charts are arms, coalition_strip, coalitions, difference, interactions, learning_curves, "
+        "onset, parameters, shapley, slot_values, waterfall."
     )
     with pytest.raises(UsageError) as title:
         charts.fill("arms", [], z="depth")
     assert str(title.value) == "the chart 'arms' has no title 'z'."
+
+
+def test_names_cannot_reorder_a_picture_nor_break_it():
+    """U+202E turns the text behind it around; U+0000 may stand in no XML."""
+    svg = charts.to_svg(charts.fill("parameters", [{"arm": "a\u202e\0", "params": 1, "value": 2.0}], title="t\u202e\0"))
+    said = "".join(ET.fromstring(svg).itertext())  # noqa: S314 -- drawn a line above
+    assert "t\\u202e\\x00" in said
+    assert "a\\u202e\\x00" in said
+
+
+def test_a_legend_whose_looks_the_file_gives_shows_those_that_are_there():
+    channel = charts.fill("onset", ROWS["onset"])["spec"]["layer"][3]["encoding"]["color"]
+    assert channel["scale"] == {"domain": ["training"], "range": ["#E69F00"]}
+    assert charts.fill("onset", ROWS["onset"][:2])["spec"]["layer"][3]["encoding"]["color"]["legend"] is None
+
+
+def test_whether_charts_can_be_drawn_is_known_without_drawing(monkeypatch):
+    assert charts.can_draw()
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    assert not charts.can_draw()
 
 
 def test_without_vl_convert_the_error_says_what_to_install(monkeypatch):

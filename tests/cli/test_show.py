@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
+from attribution_example import NAMES, matrix
 from click.testing import CliRunner
 from report_runs import WHEN, Made, pairs, write_logs
 
@@ -57,6 +59,53 @@ def test_one_run_is_shown_with_attribution_and_stages(show):
     assert "Not measured: Causal contribution" in said
     assert "early TRAINING 1–3, FOSSILIZED 4" in said
     assert said.endswith("Anomalies None were recorded.")
+
+
+def with_a_matrix(folder, found):
+    """Adds it to the log of run a."""
+    matrix = TelemetryEvent(TelemetryEventType.COUNTERFACTUAL_MATRIX_COMPUTED, data=found, timestamp=WHEN, sequence=100)
+    with (folder / "runs/a/records.jsonl").open("ab") as log:
+        log.write(encode_event(matrix))
+
+
+def test_intervals_say_what_they_rest_on_and_pairs_which_way_they_go(show, tmp_path):
+    show([Made("a")])
+    found = matrix(NAMES[:4], examples=500)
+    with_a_matrix(tmp_path, replace(found, examples_available=2000, early_stop="every slot was decided by 500 examples"))
+    said = " ".join(CliRunner().invoke(main, ["show", "runs", "a"]).stdout.split())
+    regimes = [estimate.regime for estimate in found.interactions.values()]
+    assert "500 validation examples." in said
+    assert "Every slot was decided by 500 examples." in said
+    assert re.search(r"early \+ mid \+\d+\.\d+ \d+\.\d+ to \d+\.\d+ synergy", said)
+    assert re.search(r"mid \+ late −\d+\.\d+ −\d+\.\d+ to −\d+\.\d+ interference", said)
+    assert f"{regimes.count('undecided')} pair" in said
+    assert "interaction undecided." in said
+
+
+def test_charts_are_written_as_svg_and_png(show, tmp_path):
+    show([Made("a")])
+    with_a_matrix(tmp_path, matrix(NAMES[:3]))
+    done = CliRunner().invoke(main, ["show", "runs", "a", "--charts", "pictures/of a"])
+    assert done.exit_code == 0
+    names = ("slot_values", "waterfall", "coalitions", "interactions", "onset")
+    assert f"Written to pictures/of a, as SVG and PNG: {', '.join(names)}" in done.stdout
+    folder = tmp_path / "pictures/of a"
+    assert {path.name for path in folder.iterdir()} == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
+    assert (folder / "waterfall.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "waterfall.svg").read_text().startswith("<svg")
+
+
+def test_without_a_matrix_no_charts_are_written_and_it_is_said(show, tmp_path):
+    done = show([Made("a")], "a", "--charts", "pictures")
+    assert done.exit_code == 0
+    assert "No charts: no coalitions of slots were evaluated." in done.stdout
+    assert not (tmp_path / "pictures").exists()
+
+
+def test_charts_need_a_run(show):
+    done = show([Made("a")], "--charts", "pictures")
+    assert done.exit_code == 2
+    assert "--charts needs a RUN" in done.stderr
 
 
 def test_what_the_run_read_off_itself_is_shown(show, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 from logged import CONTEXT, MATRIX, context, epoch, event, outcome, stamped
@@ -12,6 +12,8 @@ from karn_wandb.errors import SourceError
 from karn_wandb.experiment import Experiment, load_experiment
 from karn_wandb.experiment.runs import RunData
 from karn_wandb.records import RunInfo, TelemetryEvent
+
+PAIRED = replace(MATRIX, interaction_effects={("early", "mid"): 2.0})
 
 
 def write(folder, run_id, *events, **config):
@@ -24,7 +26,7 @@ def write(folder, run_id, *events, **config):
 @pytest.fixture
 def folder(tmp_path):
     """A grown run, a host-only run, and a run of two episodes that differ in their task."""
-    matrix = event("COUNTERFACTUAL_MATRIX_COMPUTED", MATRIX)
+    matrix = event("COUNTERFACTUAL_MATRIX_COMPUTED", PAIRED)
     write(tmp_path, "grown", context(), epoch(1, val_accuracy=10.0), matrix, outcome(), controller="heuristic", lr=0.1)
     write(tmp_path, "host", context(), epoch(1, val_accuracy=8.0), outcome(), controller="none", lr=0.1)
     write(
@@ -46,6 +48,7 @@ def test_frames_hold_all_runs(folder):
     assert experiment.epochs["run_id"].tolist() == ["grown", "host", "many", "many"]
     assert experiment.counterfactuals["run_id"].tolist() == ["grown", "grown"]
     assert experiment.shapley["slot"].tolist() == ["early", "mid", "late"]
+    assert experiment.interactions["slots"].tolist() == ["early,mid"]
     assert experiment.warnings == ()
 
 
@@ -69,7 +72,7 @@ def test_records_are_what_was_logged(folder, tmp_path):
     experiment = load_experiment(folder)
     assert experiment.records("grown")[0] == RunInfo("grown")
     assert experiment.records("grown")[1] == CONTEXT
-    assert experiment.records("grown")[3] == MATRIX
+    assert experiment.records("grown")[3] == PAIRED
 
 
 def test_an_event_without_a_record_is_a_record_itself(tmp_path):

@@ -16,16 +16,24 @@ from karn_wandb.experiment.frames import (
     COUNTERFACTUALS,
     EPISODES,
     EPOCHS,
+    INTERACTIONS,
     SHAPLEY,
     counterfactuals_frame,
     episodes_frame,
     epochs_frame,
+    interactions_frame,
     shapley_frame,
 )
 from karn_wandb.experiment.runs import RunData
-from karn_wandb.records import CounterfactualMatrix, EpochSnapshot, SeedStage, SlotSnapshot, TelemetryEvent
+from karn_wandb.records import CounterfactualMatrix, EpochSnapshot, InteractionEstimate, SeedStage, SlotSnapshot, TelemetryEvent
 
-ALL = ((episodes_frame, EPISODES), (epochs_frame, EPOCHS), (counterfactuals_frame, COUNTERFACTUALS), (shapley_frame, SHAPLEY))
+ALL = (
+    (episodes_frame, EPISODES),
+    (epochs_frame, EPOCHS),
+    (counterfactuals_frame, COUNTERFACTUALS),
+    (shapley_frame, SHAPLEY),
+    (interactions_frame, INTERACTIONS),
+)
 
 
 def run(*events: TelemetryEvent, run_id: str = "r", **fields: object) -> RunData:
@@ -199,7 +207,8 @@ def test_rows_are_sorted_by_run_environment_episode_and_epoch():
 
 
 def test_each_coalition_has_a_row():
-    frame = counterfactuals_frame([run(event("COUNTERFACTUAL_MATRIX_COMPUTED", MATRIX))])
+    early = {"n_examples": 500, "examples_available": 2000, "early_stop": "every claim is decided"}
+    frame = counterfactuals_frame([run(event("COUNTERFACTUAL_MATRIX_COMPUTED", replace(MATRIX, **early)))])
     assert frame.iloc[0].to_dict() == {
         "run_id": "r",
         "env_id": 0,
@@ -212,6 +221,9 @@ def test_each_coalition_has_a_row():
         "config": "101",
         "val_loss": 1.0,
         "val_accuracy": 60.0,
+        "n_examples": 500,
+        "examples_available": 2000,
+        "early_stop": "every claim is decided",
     }
     assert frame["config"].tolist() == ["101", "000"]
     assert frame["val_loss"].isna().tolist() == [False, True]
@@ -238,6 +250,25 @@ def test_each_slot_has_a_row_also_one_without_an_estimate():
         ["early", 1.5, 0.25, 1.0, 2.0, 8, "exact", True, 1.0, *basis],
         ["mid", None, None, None, None, None, None, None, 2.0, *basis],
         ["late", None, None, None, None, None, None, None, None, *basis],
+    ]
+
+
+def test_an_estimate_s_row_says_where_its_error_comes_from():
+    parts = {"sampling_std": 0.3, "evaluation_std": 0.4, "evaluation_method": "per_example"}
+    matrix = replace(MATRIX, shapley_values={"early": replace(MATRIX.shapley_values["early"], **parts)})
+    row = shapley_frame([run(event("COUNTERFACTUAL_MATRIX_COMPUTED", matrix))]).iloc[0]
+    assert {name: row[name] for name in parts} == parts
+
+
+def test_each_pair_has_a_row_undecided_where_only_its_effect_is_known():
+    known = InteractionEstimate(2.0, 0.5, 1.0, 3.0, "synergy", "per_example")
+    effects = {("early", "mid"): 2.0, ("early", "late"): -1.0}
+    pairs = {"interaction_effects": effects, "interactions": {("early", "mid"): known}, "interaction_basis": "empty_corner"}
+    frame = interactions_frame([run(event("COUNTERFACTUAL_MATRIX_COMPUTED", replace(MATRIX, **pairs)))])
+    shown = frame.drop(columns=["run_id", "env_id", "episode_idx"]).astype(object)
+    assert shown.where(shown.notna(), None).to_numpy().tolist() == [
+        [4, "early,late", -1.0, None, None, None, "undecided", None, "empty_corner", "accuracy"],
+        [4, "early,mid", 2.0, 0.5, 1.0, 3.0, "synergy", "per_example", "empty_corner", "accuracy"],
     ]
 
 

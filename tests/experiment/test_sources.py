@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 
 import pytest
@@ -50,6 +51,22 @@ def test_files_are_read_as_what_they_are(tmp_path):
     bare.write_bytes(log("c"))
     runs, _ = find_runs([folder / "run-a.wandb", renamed, bare])
     assert [(run.run_id, run.log_path is not None) for run in runs] == [("a", True), ("b", False), ("c", True)]
+
+
+def test_a_packed_record_log_is_read_as_artifacts_hold_it(tmp_path):
+    packed = tmp_path / "karn-records.jsonl.gz"
+    packed.write_bytes(gzip.compress(log("a")))
+    runs, notes = find_runs([packed])
+    assert [(run.run_id, run.log_path) for run in runs] == [("a", packed)]
+    assert notes == []
+
+
+def test_a_packed_file_of_something_else_is_no_source(tmp_path):
+    packed = tmp_path / "other.gz"
+    packed.write_bytes(gzip.compress(b"something else"))
+    assert f"the record log {str(packed)!r} cannot be read: the file is no record log" in failure(packed)
+    packed.write_bytes(gzip.compress(log("a"))[:-9])
+    assert "the packed record log is damaged" in failure(packed)
 
 
 def test_the_link_to_the_latest_run_can_be_named(tmp_path):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import gzip
-import json
+import sys
 from pathlib import Path
 
 import pytest
 from finished import read_finished
 
 import karn_wandb
-from karn_wandb import CounterfactualEngine, HostBaseline
+from karn_wandb import CounterfactualEngine, EpisodeContext, HostBaseline
 from karn_wandb.experiment.tables import artifact_bytes, logged_table
+from karn_wandb.pipeline import parse_log
 
 pytestmark = pytest.mark.offline
 
@@ -62,7 +63,32 @@ def test_the_record_log_is_an_artifact_byte_for_byte(ended):
 
 def test_the_episode_artifact_holds_context_and_baselines(ended):
     (content,) = bytes_of(ended[0], "karn-episode")
-    assert [event["data"]["$"] for event in json.loads(content)] == ["EpisodeContext", "HostBaseline", "HostBaseline"]
+    held = [type(event.data) for event in parse_log(content).events]
+    assert held == [EpisodeContext, HostBaseline, HostBaseline]
+
+
+def test_the_run_s_attribution_is_there_as_pictures_that_need_nothing_else(ended):
+    """Offline and after a sync alike: media of the run, not a preset that a server must know."""
+    file = ended[0]
+    row = next(r for r in file.rows if "charts/waterfall._type" in r)
+    names = sorted(key.removesuffix("._type") for key in row if key.endswith("._type"))
+    assert names == [f"charts/{name}" for name in ("coalitions", "interactions", "onset", "slot_values", "waterfall")]
+    for name in names:
+        assert row[f"{name}._type"] == "html-file"
+        page = (file.path.parent / "files" / row[f"{name}.path"]).read_text()
+        assert "<svg" in page
+        assert "<script" not in page
+        assert "http-equiv" in page
+
+
+def test_without_vl_convert_the_tables_are_there_and_no_charts(offline_folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    with karn_wandb.init("views", dir=tmp_path) as run:
+        run.log_counterfactual(CounterfactualEngine().evaluate(("a", "b"), lambda c: 50.0 + sum(c), epoch=1))
+    file = read_finished(run.records_path.parent / f"run-{run.id}.wandb")
+    keys = {key for row in file.rows for key in row}
+    assert "tables/shapley._type" in keys
+    assert not any(key.startswith("charts/") for key in keys)
 
 
 def test_checkpoints_are_kept_or_deleted_as_their_policy_says(ended):

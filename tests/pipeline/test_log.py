@@ -1,6 +1,7 @@
 """The record log: what was flushed survives everything, what the disk refuses waits, readers miss nothing."""
 
 import errno
+import gzip
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from strategies import event_sequences
 
 from karn_wandb.errors import KarnWarning, RecordError, SourceError, UsageError
-from karn_wandb.pipeline import RecordLog, log, read_log
+from karn_wandb.pipeline import RecordLog, log, parse_log, read_log
 from karn_wandb.records import BatchMetrics, TelemetryEvent, TelemetryEventType, encode_event, encode_header
 
 
@@ -434,3 +435,19 @@ record_log.close()
 show()
 print(record_log.dropped)
 """
+
+
+def test_a_packed_log_reads_as_the_log_it_was(tmp_path):
+    events = [TelemetryEvent(TelemetryEventType.MEMORY_WARNING, sequence=number) for number in range(3)]
+    content = b"".join([encode_header(), *map(encode_event, events)])
+    assert parse_log(gzip.compress(content)) == parse_log(content)
+    assert parse_log(content).events == tuple(events)
+
+
+@pytest.mark.parametrize("damage", [slice(0, -9), slice(0, 15), slice(0, 2)])
+def test_a_damaged_packed_log_is_refused_in_words(damage):
+    packed = gzip.compress(encode_header())
+    with pytest.raises(RecordError) as caught:
+        parse_log(packed[damage])
+    assert str(caught.value).startswith("the packed record log is damaged; got ")
+    assert str(caught.value).endswith(" Fetch it again.")

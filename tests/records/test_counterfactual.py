@@ -15,6 +15,7 @@ from karn_wandb.records import (
     CounterfactualResult,
     CounterfactualValidityNote,
     Evaluation,
+    InteractionEstimate,
     ShapleyEstimate,
 )
 
@@ -223,6 +224,14 @@ def test_the_value_of_a_coalition_is_its_accuracy_or_minus_its_loss():
 def test_the_removal_delta_is_all_on_minus_all_off():
     assert CounterfactualMatrix(epoch=7, configs=EXAMPLE, slot_ids=SLOTS).removal_delta() == pytest.approx(4.1)
     assert CounterfactualMatrix(epoch=7, configs=EXAMPLE[:-1], slot_ids=SLOTS).removal_delta() is None
+
+
+def test_a_pair_of_which_only_the_effect_is_known_is_undecided():
+    known = InteractionEstimate(2.0, 0.5, 1.0, 3.0, "synergy")
+    effects = {("a", "b"): 2.0, ("a", "c"): 1.0}
+    matrix = CounterfactualMatrix(epoch=1, configs=(), interaction_effects=effects, interactions={("a", "b"): known})
+    assert matrix.pairs() == {("a", "b"): known, ("a", "c"): InteractionEstimate(1.0)}
+    assert matrix.pairs()["a", "c"].regime == "undecided"
 
 
 def test_a_slot_is_claimed_only_when_its_value_exceeds_two_standard_errors():

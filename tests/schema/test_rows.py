@@ -25,7 +25,20 @@ from karn_wandb.records import (
     TelemetryEvent,
     TelemetryEventType,
 )
-from karn_wandb.schema import CLOCKS, EPISODE, KEYS, REST, clock_of, decode_row, decode_rows, encode_row, scope
+from karn_wandb.schema import (
+    CLOCKS,
+    EPISODE,
+    KEYS,
+    PART,
+    PARTS,
+    REST,
+    clock_of,
+    decode_row,
+    decode_rows,
+    encode_row,
+    encode_rows,
+    scope,
+)
 
 TYPE_OF = {
     EpochSnapshot: TelemetryEventType.EPOCH_COMPLETED,
@@ -123,6 +136,39 @@ def _fits(key, pattern):
 def test_rows_of_a_run_come_back_in_order_among_rows_of_others(sequence):
     rows = [row for event in sequence for row in ({"loss": 0.1, "_step": 0}, encode_row(event))]
     assert tuple(decode_rows(rows)) == sequence
+
+
+@settings(max_examples=25)
+@given(event_sequences(max_size=6), st.integers(1, 40))
+def test_texts_of_any_length_come_back_from_several_rows(sequence, longest):
+    """Whatever stands between the rows; `longest` stands for W&B's own limit, which no example here reaches."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("karn_wandb.schema.rows.LONGEST_TEXT", longest)
+        rows = [row for event in sequence for made in encode_rows(event) for row in ({"loss": 0.1}, made)]
+    assert all(len(row.get(key, "")) <= longest for row in rows for key in (REST, PART))
+    assert tuple(decode_rows(map(through_wandb, rows))) == sequence
+
+
+def test_an_event_of_ordinary_size_is_one_row():
+    event = event_of(EpochSnapshot(1, HostSnapshot(1)))
+    assert list(encode_rows(event)) == [encode_row(event)]
+
+
+def test_a_delivery_that_was_cut_off_and_began_again_reads_back(monkeypatch):
+    monkeypatch.setattr("karn_wandb.schema.rows.LONGEST_TEXT", 20)
+    event = event_of(EpochSnapshot(1, HostSnapshot(1)))
+    rows = list(encode_rows(event))
+    assert len(rows) > 3
+    assert tuple(decode_rows([*rows[:2], *rows])) == (event,)
+
+
+def test_a_row_whose_beginning_is_lost_says_so(monkeypatch):
+    monkeypatch.setattr("karn_wandb.schema.rows.LONGEST_TEXT", 20)
+    *parts, last = encode_rows(event_of(EpochSnapshot(1, HostSnapshot(1))))
+    with pytest.raises(RecordError) as caught:
+        tuple(decode_rows([*parts[1:], last]))
+    expected = f"a W&B row misses the beginning of its text; got {last[PARTS] - 1} of {last[PARTS]} parts."
+    assert str(caught.value) == expected
 
 
 def test_an_epoch_s_columns_have_the_contract_s_names():

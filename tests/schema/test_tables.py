@@ -1,6 +1,7 @@
 """Tables and histograms: the records' values laid out for people, never one that was not measured."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from karn_wandb.records import (
     EpisodeOutcome,
     FactoredAction,
     GateEvaluationTrace,
+    InteractionEstimate,
     PolicySnapshot,
     SeedLayerNorm,
     SeedStage,
@@ -38,6 +40,9 @@ MATRIX = CounterfactualMatrix(
     marginal_basis="removal_cost",
     interaction_effects={("early", "late"): 2.0},
     interaction_basis="empty_corner",
+    n_examples=500,
+    examples_available=2000,
+    early_stop="every claim is decided",
 )
 
 
@@ -78,6 +83,7 @@ def test_an_event_adds_rows_and_histograms_of_its_own_record_only(event):
 
 def test_coalitions_are_named_and_nan_is_an_empty_cell():
     same = {"epoch": 7, "strategy": "full_factorial", "complete": True}
+    same |= {"n_examples": 500, "examples_available": 2000, "early_stop": "every claim is decided"}
     assert drawn("tables/counterfactual", TelemetryEventType.COUNTERFACTUAL_MATRIX_COMPUTED, MATRIX) == [
         {"config": "11", "slots_on": "early, late", "val_accuracy": 65.0, "val_loss": None, **same},
         {"config": "01", "slots_on": "late", "val_accuracy": 62.0, "val_loss": None, **same},
@@ -96,14 +102,32 @@ def test_a_shapley_value_comes_with_its_basis_and_its_validity_note():
     assert row.pop("validity") == str(MATRIX.validity)
     assert row == {
         "epoch": 7, "slot": "early", "mean": 2.5, "std": None, "ci_low": None, "ci_high": None, "n_samples": 4,
-        "algorithm": "exact", "exact": True, "marginal": 3.0, "marginal_basis": "removal_cost",
+        "algorithm": "exact", "exact": True, "sampling_std": None, "evaluation_std": None, "evaluation_method": None,
+        "marginal": 3.0, "marginal_basis": "removal_cost",
     }  # fmt: skip
 
 
-def test_an_interaction_names_the_corner_it_is_seen_from():
-    assert drawn("tables/interactions", TelemetryEventType.COUNTERFACTUAL_MATRIX_COMPUTED, MATRIX) == [
-        {"epoch": 7, "slots": "early + late", "effect": 2.0, "basis": "empty_corner"}
-    ]
+def test_an_estimate_says_where_its_error_comes_from():
+    parts = {"sampling_std": 0.3, "evaluation_std": 0.4, "evaluation_method": "group_jackknife"}
+    matrix = replace(MATRIX, shapley_values={"early": ShapleyEstimate(mean=2.5, std=0.5, n_samples=4, **parts)})
+    (row,) = drawn("tables/shapley", TelemetryEventType.COUNTERFACTUAL_MATRIX_COMPUTED, matrix)
+    assert parts.items() <= row.items()
+
+
+def test_an_interaction_names_the_corner_it_is_seen_from_and_is_undecided_without_an_interval():
+    (row,) = drawn("tables/interactions", TelemetryEventType.COUNTERFACTUAL_MATRIX_COMPUTED, MATRIX)
+    assert row == {
+        "epoch": 7, "slots": "early + late", "effect": 2.0, "std": None, "ci_low": None, "ci_high": None, "regime": "undecided",
+        "evaluation_method": None, "basis": "empty_corner",
+    }  # fmt: skip
+
+
+def test_an_interaction_with_an_interval_shows_it_and_its_regime():
+    known = InteractionEstimate(2.0, 0.5, 1.0, 3.0, "synergy", "per_example")
+    matrix = replace(MATRIX, interactions={("early", "late"): known})
+    (row,) = drawn("tables/interactions", TelemetryEventType.COUNTERFACTUAL_MATRIX_COMPUTED, matrix)
+    assert (row["effect"], row["std"], row["ci_low"], row["ci_high"]) == (2.0, 0.5, 1.0, 3.0)
+    assert (row["regime"], row["evaluation_method"]) == ("synergy", "per_example")
 
 
 def test_a_gate_shows_its_checks():

@@ -10,6 +10,7 @@ import termios
 import textwrap
 import threading
 import unicodedata
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -34,6 +35,7 @@ from karn_wandb.records import (
     HealthReport,
     HostBaseline,
     HostSnapshot,
+    InteractionEstimate,
     PolicySnapshot,
     PPOUpdate,
     RunInfo,
@@ -254,6 +256,26 @@ class TestClaims:
         assert "(removal cost, epoch 1)" in text
         assert "+9.00" in text
         assert not re.search("WIN|±", text)
+
+    def test_pairs_that_help_or_hinder_are_shown_where_that_is_decided_the_strongest_first(self):
+        pairs = {
+            ("early", "mid"): InteractionEstimate(1.2, 0.4, 0.4, 2.0, "synergy"),
+            ("early", "late"): InteractionEstimate(-3.0, 0.5, -4.0, -2.0, "interference"),
+            ("late", "mid"): InteractionEstimate(0.0, 0.1, -0.2, 0.2, "independence"),
+            ("last", "mid"): InteractionEstimate(9.0, 9.0, -9.0, 27.0, "undecided"),
+        }
+        text = drawn(state_of(replace(matrix(mid=ShapleyEstimate(1.0, 0.1, 8)), interactions=pairs)))
+        strong, weak = (
+            text.index("interference early+late -3.00 [-4.00, -2.00]"),
+            text.index("synergy early+mid +1.20 [0.40, 2.00]"),
+        )
+        assert strong < weak
+        assert not re.search("independence|undecided|9\\.00", text)
+
+    def test_an_interval_that_is_an_upper_bound_is_said_to_be_one(self):
+        bound = ShapleyEstimate(1.0, 0.1, 8, evaluation_method="binomial_bound")
+        assert "upper bounds" in drawn(state_of(matrix(mid=bound)))
+        assert "upper bounds" not in drawn(state_of(matrix(mid=replace(bound, evaluation_method="per_example"))))
 
     def test_one_run_never_wins_over_the_host_alone(self):
         text = drawn(state_of(HostBaseline(1.0), epoch(1, 99.0), ClaimReading(1, 99.0, 10.0, 89.0, 9.0)))

@@ -6,8 +6,8 @@ from html import escape
 from importlib.resources import files
 
 from karn_wandb import charts
-from karn_wandb.experiment.printable import printable
 from karn_wandb.experiment.report.blocks import Block, Document, Figure, Figures, Items, Section, Table, Text, Verdict
+from karn_wandb.printable import printable
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -90,17 +90,10 @@ def _table(table: Table) -> str:
 
 
 def _figure(figure: Figure, name: str) -> str:
-    rows = [{name: _plain(value) for name, value in row.items()} for row in figure.rows]
-    domains = {name: [printable(value) for value in values] for name, values in figure.domains.items()}
-    titles = {name: printable(title) for name, title in figure.titles.items()}
-    spec = charts.fill(figure.chart, rows, domains=domains, **titles)
+    spec = charts.fill(figure.chart, figure.rows, domains=figure.domains, **figure.titles)
     picture = charts.to_svg(spec, prefix=name)
     labelled = picture.replace("<svg ", f'<svg role="img" aria-label="{_text(figure.caption)}" ', 1)
     return (
         f"<figure>\n{labelled}\n<figcaption>{_text(figure.caption)}</figcaption>\n"
         f"<details><summary>The numbers in this figure</summary>\n{_table(figure.table)}\n</details>\n</figure>"
     )
-
-
-def _plain(value: str | float | bool | None) -> str | float | bool | None:
-    return printable(value) if isinstance(value, str) else value

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from karn_wandb.experiment.printable import printable
 from karn_wandb.experiment.report.blocks import Block, Document, Figures, Items, Table, Text, Verdict
+from karn_wandb.printable import printable
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$&])")
 

@@ -1,0 +1,80 @@
+"""Matrices with every example's outcome, 50 epochs of them, read back equal by three ways, each without the others."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from attribution_example import NAMES, matrix
+from finished import read_finished
+
+import karn_wandb
+from karn_wandb.experiment.tables import artifact_bytes
+from karn_wandb.pipeline import parse_log
+from karn_wandb.records import CounterfactualMatrix
+from karn_wandb.schema import PART, PARTS, REST
+
+pytestmark = pytest.mark.offline
+
+EPOCHS, COALITIONS, EXAMPLES = 50, 16, 2000
+MOST_BYTES_OF_AN_EPOCH = 16_000
+
+
+@pytest.fixture(scope="module")
+def logged(offline_folder, tmp_path_factory):
+    """Fifty matrices, their run's folder, and its id."""
+    matrices = [matrix(NAMES[:4], epoch, strength=epoch / EPOCHS) for epoch in range(1, EPOCHS + 1)]
+    with karn_wandb.init("attribution", dir=tmp_path_factory.mktemp("attribution")) as run:
+        for each in matrices:
+            run.log_counterfactual(each)
+    return matrices, run.records_path.parent, run.id
+
+
+def read(folder, run_id):
+    return read_finished(folder / f"run-{run_id}.wandb")
+
+
+def test_the_example_is_of_the_size_it_claims(logged):
+    assert {len(each.configs) for each in logged[0]} == {COALITIONS}
+    assert {len(result.correct) for each in logged[0] for result in each.configs} == {EXAMPLES}
+
+
+@pytest.mark.parametrize("via", ["log", "wandb"])
+def test_log_and_rows_give_every_matrix_back(logged, via):
+    matrices, folder, run_id = logged
+    records = karn_wandb.load_experiment(folder).records(run_id, via=via)
+    assert [record for record in records if isinstance(record, CounterfactualMatrix)] == matrices
+
+
+def test_the_artifact_gives_every_matrix_back(logged, tmp_path):
+    """Its bytes directly, and as the file that somebody has downloaded."""
+    matrices, folder, run_id = logged
+    (entry,) = (e for a in read(folder, run_id).artifacts if a.type == "karn-counterfactual" for e in a.entries)
+    content = artifact_bytes(entry)
+    assert [event.data for event in parse_log(content).events] == matrices
+    downloaded = tmp_path / entry.path
+    downloaded.write_bytes(content)
+    (run,) = karn_wandb.load_experiment(downloaded).runs
+    assert [event.data for event in run.telemetry] == matrices
+
+
+def test_an_epoch_stays_small(logged):
+    """What docs/operations.md says, with room: one row a matrix, far from W&B's limits."""
+    _, folder, run_id = logged
+    rows = [row for row in read(folder, run_id).rows if '"CounterfactualMatrix"' in str(row.get(REST))]
+    assert len(rows) == EPOCHS
+    assert max(len(json.dumps(row)) for row in rows) < MOST_BYTES_OF_AN_EPOCH
+    assert not any(PARTS in row for row in rows)
+
+
+def test_a_matrix_too_large_for_one_row_reads_back_from_several(offline_folder, tmp_path):
+    """Outcomes of 50,000 examples for 128 coalitions: more than W&B advises for a value."""
+    found = matrix(tuple("abcdefg"), force_full_factorial=True, examples=50_000)
+    with karn_wandb.init("large", dir=tmp_path) as run:
+        run.log_counterfactual(found)
+    folder = run.records_path.parent
+    rows = read(folder, run.id).rows
+    assert sum(PART in row for row in rows) == 1
+    assert all(len(value) < 1_000_000 for row in rows for value in row.values() if isinstance(value, str))
+    records = karn_wandb.load_experiment(folder).records(run.id, via="wandb")
+    assert [record for record in records if isinstance(record, CounterfactualMatrix)] == [found]
