@@ -11,14 +11,12 @@ from karn_wandb.errors import ClaimsError, SourceError, StatisticsError
 from karn_wandb.experiment.aggregation import aggregate
 from karn_wandb.experiment.claims import Claim, Claims
 from karn_wandb.experiment.experiment import Experiment
+from karn_wandb.experiment.filters import ARM_COLUMNS
 from karn_wandb.records import ExperimentAggregation
 from karn_wandb.statistics.multiplicity import correct
 
 CONTROL_NAMES = ("none", "host_only", "host-only", "host", "control", "baseline")
 """Values of the arm that are taken for the control when no claims file says which it is, in this order."""
-
-ARM_COLUMNS = ("config.arm", "config.controller")
-"""Columns whose values are the arms when no claims file names them; the first that tells runs apart."""
 
 _P_OF = MappingProxyType({"superiority": "p_improvement", "non_inferiority": "p_non_inferiority", "equivalence": "p_equivalence"})
 
