@@ -81,12 +81,12 @@ def causal_contributions(
         StatisticsError: The control runs are of several controllers; or as in `aggregate`.
     """
     shared = _shared(experiment.episodes, control_key) if where is None else where
-    full = full_runs(control_key, shared)
     evaluations = _last_evaluations(experiment)
+    options: dict[str, Any] = {"higher_is_better": higher_is_better, "margin": margin, "confidence": confidence}
+    full = full_runs(control_key, shared)
     measured = []
     for slot in _slots(experiment.episodes, control_key, shared, evaluations):
         control = without(slot, control_key, shared)
-        options: dict[str, Any] = {"higher_is_better": higher_is_better, "margin": margin, "confidence": confidence}
         causal = aggregate(experiment, metric, treatment=full, control=control, pair_by=pair_by, **options)
         runs = [run for run in runs_of(experiment.episodes, full, "treatment", metric, pair_by) if not run.reason]
         removals, not_evaluated = _removals(runs, slot, evaluations, _EVALUATED.get(metric))
@@ -98,10 +98,8 @@ def causal_contributions(
                 difference=_compared(_both(removals, causal), options),
                 removals=removals,
                 not_evaluated=not_evaluated,
-                grown=tuple(
-                    sorted(_grown(experiment.epochs, slot) & {r for p in causal.pairs for r in p.treatment_run.split(JOIN)})
-                ),
-                warnings=tuple(_warnings(experiment, slot, causal, removals)),
+                grown=_grown(experiment.epochs, slot, [pair.treatment_run for pair in causal.pairs]),
+                warnings=tuple(_warnings(experiment.epochs, slot, causal, removals)),
             )
         )
     return CausalContributions(
@@ -244,21 +242,21 @@ def _compared(pairs: Sequence[tuple[float, float]], options: Mapping[str, Any]) 
     return compare(treatment, control, paired=True, **options) if pairs else None
 
 
-def _grown(epochs: pd.DataFrame, slot: str) -> set[str]:
-    """Runs in which the slot ever held a seed module."""
+def _grown(epochs: pd.DataFrame, slot: str, runs: Iterable[str]) -> tuple[str, ...]:
+    """Those of the runs in which the slot ever held a seed module."""
     stage = f"slot.{slot}.stage"
     if stage not in epochs.columns:
-        return set()
-    return set(epochs.loc[epochs[stage].isin([occupied.name for occupied in OCCUPIED]), "run_id"])
+        return ()
+    occupied = set(epochs.loc[epochs[stage].isin([stage.name for stage in OCCUPIED]), "run_id"])
+    return tuple(sorted(occupied & {run for joined in runs for run in joined.split(JOIN)}))
 
 
-def _warnings(experiment: Experiment, slot: str, causal: ExperimentAggregation, removals: Sequence[RemovalCost]) -> Iterator[str]:
-    controls = {run for pair in causal.pairs for run in pair.control_run.split(JOIN)}
-    spoilt = sorted(controls & _grown(experiment.epochs, slot))
+def _warnings(epochs: pd.DataFrame, slot: str, causal: ExperimentAggregation, removals: Sequence[RemovalCost]) -> Iterator[str]:
+    spoilt = _grown(epochs, slot, [pair.control_run for pair in causal.pairs])
     if spoilt:
         yield f"something grew in {slot} all the same in {', '.join(spoilt)}, named as trained without it"
-    last = experiment.epochs.groupby("run_id")["epoch"].max()
-    early = sorted(r.run for r in removals if r.epoch < max(last.get(run, 0) for run in r.run.split(JOIN)))
+    last = epochs.groupby("run_id")["epoch"].max()
+    early = [r.run for r in removals if r.epoch < max(last.get(run, 0) for run in r.run.split(JOIN))]
     if early:
         yield f"the removal cost of {', '.join(early)} was measured before the last epoch, in a network that was trained further"
 

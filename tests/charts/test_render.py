@@ -29,6 +29,19 @@ ROWS = {
         {"run": "a", "arm": "none", "epoch": 1, "value": 40.0, "end": True},
     ],
     "parameters": [{"run": "a", "arm": "none", "params": 100_000, "value": 61.0}],
+    "removal_vs_causal": [
+        {
+            "slot": "early",
+            "measure": "removal cost",
+            "lane": "a",
+            "kind": "mean",
+            "run": "mean",
+            "value": 1.0,
+            "low": 0.5,
+            "high": 1.5,
+        },
+        {"slot": "early", "measure": "causal contribution", "lane": "b", "kind": "run", "run": "0", "value": -0.5},
+    ],
     "shapley": [
         {"slot": "early", "run": "a", "arm": "none", "kind": "run", "mean": 2.0, "low": 1.0, "high": 3.0},
         {"slot": "early", "run": "mean over runs", "arm": "none", "kind": "mean", "mean": 2.0, "low": 2.0, "high": 2.0},
@@ -141,7 +154,7 @@ def test_unknown_charts_and_titles_are_errors():
     with pytest.raises(UsageError) as unknown:
         charts.fill("pie", [])
     assert str(unknown.value) == (
-        "there is no chart 'pie'. The charts are arms, difference, learning_curves, parameters, shapley."
+        "there is no chart 'pie'. The charts are arms, difference, learning_curves, parameters, removal_vs_causal, shapley."
     )
     with pytest.raises(UsageError) as title:
         charts.fill("arms", [], z="depth")
