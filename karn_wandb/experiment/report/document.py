@@ -210,7 +210,8 @@ def _contributions(group: ContributionsContent, content: Content) -> tuple[Block
         "Removal cost is the trained network with the slot minus without it. "
         f"{content.validity.does_not_measure} That is the other number, from control runs of the same {found.pair_by} in which "
         "nothing ever germinated in the slot. It is the total effect of the slot's being open under this controller, with all "
-        "that the controller then does differently in other slots, so the contributions of several slots need not add up. "
+        "that the controller then does differently in other slots, so the contributions of several slots need not add up. All "
+        "slots share the full runs: an unlucky one moves all contributions together. "
         "Nobody declared these comparisons here: they are exploratory."
     )
     verdicts = tuple(map(_slot_verdict, group.verdicts)) if content.claims else ()
