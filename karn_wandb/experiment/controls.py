@@ -70,14 +70,14 @@ def causal_contributions(
         metric: Numeric column of `experiment.episodes`. Removal costs are known of final_accuracy and final_loss.
         control_key: Config entry that names the disabled slot; missing or "none" in full runs.
         pair_by: Column whose equal values make a pair.
-        where: Filter that full and control runs share. Without one they share what the control runs have in config `arm`,
-            else `controller`, so that host-only runs are no full runs.
+        where: Filter that full and control runs share. Without one it is the value of config `arm`, else `controller`, that
+            both have, so that host-only runs are no full runs.
         higher_is_better: Direction of the metric.
         margin: The largest difference that does not matter, in the metric's unit.
         confidence: Confidence of the intervals.
 
     Raises:
-        SourceError: There is no control run, or no full run.
+        SourceError: There is no control run, or no full run, or none matches `where`.
         StatisticsError: The control runs are of several controllers; or as in `aggregate`.
     """
     shared = _shared(experiment.episodes, control_key) if where is None else where
@@ -114,19 +114,27 @@ def causal_contributions(
 
 
 def control_groups(episodes: pd.DataFrame, control_key: str = CONTROL_KEY) -> tuple[Filter, ...]:
-    """What control runs and their full runs share, a filter for each controller; none when there are no control runs."""
+    """What control runs share with full runs, a filter for each controller; none when either kind is missing."""
     try:
         column = column_of(episodes, control_key)
     except SourceError:
         return ()
-    controls = episodes[~select(episodes, {control_key: NOTHING}) & episodes[column].map(lambda value: isinstance(value, str))]
-    if controls.empty:
+    full = select(episodes, {control_key: NOTHING})
+    controls = ~full & episodes[column].map(lambda value: isinstance(value, str)).astype(bool)
+    if not full.any() or not controls.any():
         return ()
-    arm = next((c for c in ARM_COLUMNS if c in episodes.columns and controls[c].notna().any()), None)
-    if arm is None:
-        return ({},)
-    values = sorted({str(value): value for value in controls[arm].dropna()}.items())
-    return tuple({arm.removeprefix("config."): value} for _, value in values)
+    for arm in (c for c in ARM_COLUMNS if c in episodes.columns):
+        shared = set(map(str, episodes.loc[controls, arm].dropna())) & set(map(str, episodes.loc[full, arm].dropna()))
+        values = {str(value): value for value in episodes[arm].dropna() if str(value) in shared}
+        if values:
+            return tuple({arm.removeprefix("config."): values[name]} for name in sorted(values))
+    return ({},)
+
+
+def disabled_slots(episodes: pd.DataFrame, control_key: str, shared: Filter) -> list[str]:
+    """The slots that control runs were trained without, by name."""
+    chosen = episodes.loc[select(episodes, shared), column_of(episodes, control_key)]
+    return sorted({value for value in chosen if isinstance(value, str)} - set(NOTHING), key=natural)
 
 
 def full_runs(control_key: str, shared: Filter) -> Filter:
@@ -143,8 +151,9 @@ def _shared(episodes: pd.DataFrame, control_key: str) -> Filter:
     groups = control_groups(episodes, control_key)
     if not groups:
         raise SourceError(
-            "there are no control runs: no run names a slot that was disabled",
-            do=f"Train runs in which nothing ever germinates in a slot, with its name as {control_key!r} in the config.",
+            "there are no control runs with full runs beside them",
+            do=f"Train runs in which nothing ever germinates in a slot, with its name as {control_key!r} in the config, and runs "
+            "with all slots.",
         )
     if len(groups) > 1:
         raise StatisticsError(
@@ -155,13 +164,12 @@ def _shared(episodes: pd.DataFrame, control_key: str) -> Filter:
 
 def _slots(episodes: pd.DataFrame, control_key: str, shared: Filter, evaluations: Evaluations) -> list[str]:
     """Slots that have control runs; in the order of the coalitions, if there are any, then of their names."""
-    chosen = episodes.loc[select(episodes, shared), column_of(episodes, control_key)]
-    named = {value for value in chosen if isinstance(value, str)} - set(NOTHING)
+    named = disabled_slots(episodes, control_key, shared)
     if not named:
-        raise SourceError(f"there are no control runs: none with {in_words(shared)} names a slot in {control_key!r}")
+        raise SourceError(f"there are no control runs: no run with {in_words(shared)} names a slot in {control_key!r}")
     matrices = [matrix for found in evaluations.values() for matrix in found if matrix is not None]
     order = dict.fromkeys(slot for matrix in matrices for slot in matrix.slot_ids)
-    return [*(slot for slot in order if slot in named), *sorted(named - order.keys(), key=natural)]
+    return [*(slot for slot in order if slot in named), *(slot for slot in named if slot not in order)]
 
 
 def _last_evaluations(experiment: Experiment) -> Evaluations:

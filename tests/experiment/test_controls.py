@@ -177,22 +177,33 @@ def test_several_controllers_must_be_told_apart():
     assert found.slots[0].causal.pairs[0].treatment_run == "policy-full-0"
 
 
-def test_without_control_runs_the_error_says_how_to_make_them():
+def of_only(kind):
+    return experiment([run for run in made() if run.run_id.startswith(kind)])
+
+
+@pytest.mark.parametrize("found", [experiment([Made("a"), Made("b", "none")]), of_only("full"), of_only("no-")])
+def test_without_control_runs_or_without_full_runs_the_error_says_how_to_make_them(found):
+    assert control_groups(found.episodes) == ()
     with pytest.raises(SourceError) as error:
-        causal_contributions(experiment([Made("a"), Made("b", "none")]))
+        causal_contributions(found)
     assert str(error.value) == (
-        "there are no control runs: no run names a slot that was disabled. "
-        "Train runs in which nothing ever germinates in a slot, with its name as 'disabled_slot' in the config."
+        "there are no control runs with full runs beside them. Train runs in which nothing ever germinates in a slot, "
+        "with its name as 'disabled_slot' in the config, and runs with all slots."
     )
+
+
+def test_a_choice_that_leaves_one_kind_of_run_is_an_error():
+    found = experiment([*made(), Made("b", "none"), Made("c", "policy", config={"disabled_slot": "early"})])
     with pytest.raises(SourceError) as error:
-        causal_contributions(experiment([*made(), Made("b", "none")]), where={"controller": "none"})
-    assert str(error.value) == "there are no control runs: none with controller = none names a slot in 'disabled_slot'."
-    assert control_groups(experiment([Made("a")]).episodes) == ()
+        causal_contributions(found, where={"controller": "none"})
+    assert str(error.value) == "there are no control runs: no run with controller = none names a slot in 'disabled_slot'."
+    with pytest.raises(SourceError, match="no run has disabled_slot = null or none, controller = policy"):
+        causal_contributions(found, where={"controller": "policy"})
 
 
-def test_without_full_runs_is_an_error():
-    with pytest.raises(SourceError, match="no run has disabled_slot = null or none, controller = heuristic"):
-        causal_contributions(experiment([run for run in made() if not run.run_id.startswith("full")]))
+def test_arms_named_after_the_slots_do_not_keep_full_and_control_runs_apart():
+    runs = [replace(run, config={**run.config, "arm": run.config["disabled_slot"]}) for run in made()]
+    assert causal_contributions(experiment(runs)).where == "controller = heuristic"
 
 
 def test_runs_without_a_controller_need_none():

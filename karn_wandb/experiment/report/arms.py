@@ -10,8 +10,8 @@ import pandas as pd
 
 from karn_wandb.experiment.aggregation import Filter, in_words, value_in_words
 from karn_wandb.experiment.claims import Claims
-from karn_wandb.experiment.controls import CONTROL_KEY, NOTHING, control_groups
-from karn_wandb.experiment.filters import column_of, select
+from karn_wandb.experiment.controls import CONTROL_KEY, NOTHING, control_groups, disabled_slots
+from karn_wandb.experiment.filters import select
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,7 @@ def arms_of(episodes: pd.DataFrame, claims: Claims | None) -> Arms:
         _add(arms, episodes, arm, _label(telling, arm[telling]) if telling else in_words(arm))
     groups = control_groups(episodes)
     for shared in groups:
-        slots = sorted(set(episodes.loc[select(episodes, shared), column_of(episodes, CONTROL_KEY)].dropna()) - set(NOTHING))
-        for value in (NOTHING, *slots):
+        for value in (NOTHING, *disabled_slots(episodes, CONTROL_KEY, shared)):
             label = _label(CONTROL_KEY, value) + (f" ({in_words(shared)})" if len(groups) > 1 else "")
             _add(arms, episodes, {CONTROL_KEY: value, **shared}, label)
     return arms
