@@ -37,7 +37,7 @@ class Heuristic:
     """Decides once an epoch from what was measured on the steering part.
 
     Args:
-        slots: The slots it controls.
+        slots: The slots it controls; in any other of the host's nothing ever germinates.
         base_seed: Random seed of new seed modules' weights.
         last_germination: Last epoch at which a seed module may still germinate: later ones would have no time.
         thresholds: What the gates ask for.
@@ -139,8 +139,8 @@ class Heuristic:
         if any(slot.stage in (SeedStage.GERMINATED, SeedStage.TRAINING) for slot in self.slots.values()):
             return
         for slot_id, blueprints in PLAN.items():
-            slot = self.slots[slot_id]
-            if slot.stage is not SeedStage.DORMANT or slot.germinations >= len(blueprints):
+            slot = self.slots.get(slot_id)
+            if slot is None or slot.stage is not SeedStage.DORMANT or slot.germinations >= len(blueprints):
                 continue
             blueprint = blueprints[slot.germinations]
             seed = self._made(slot, blueprint)

@@ -2,19 +2,21 @@
 
     python -m examples.train --seed 0 --controller heuristic --out runs
     python -m examples.train --seed 0 --controller none --out runs        the host alone: same start, same batches
+    python -m examples.train --seed 0 --disabled-slot early --out runs    a control run: nothing germinates in that slot
 
-With the same random seed both arms see the same initial weights and the same batches in the same order, until the
-first seed module is blended in; that is what makes them a pair.
+With the same random seed all arms see the same initial weights and the same batches in the same order, and a seed module
+of a slot starts with the same weights. So the host alone is the same run until the first seed module is blended in, and
+a control run until the disabled slot's first gate; that is what makes them pairs.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +31,7 @@ from examples.slots import SeedSlot
 from karn_wandb import CounterfactualEngine, ModelEvaluator, SeedStage
 
 Controller = Literal["heuristic", "none"]
+Disabled = Literal["none", "early", "mid", "late"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +57,25 @@ def train(
     out: Path,
     recipe: Recipe,
     data: Dataset,
+    disabled_slot: Disabled = "none",
     baseline: Path | None = None,
     on_epoch: Callable[[int, float], None] = lambda epoch, accuracy: None,  # noqa: ARG005 -- names for the reader
 ) -> karn_wandb.records.EpisodeOutcome:
-    """Train one host from start to end; gives how it ended."""
+    """Train one host from start to end, with nothing ever germinating in the disabled slot; gives how it ended."""
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(mode=True)
     model = ConvHost(recipe.width, len(data.classes), recipe.blend_epochs)
-    heuristic = Heuristic(model.slots(), seed, last_germination=recipe.epochs * 6 // 10) if controller == "heuristic" else None
-    config = {"controller": controller, "base_seed": seed, "dataset": data.name, **asdict(recipe)}
+    open_slots = [slot for slot in model.slots() if slot.slot_id != disabled_slot]
+    heuristic = Heuristic(open_slots, seed, last_germination=recipe.epochs * 6 // 10) if controller == "heuristic" else None
+    hyperparameters = {**asdict(recipe), "disabled_slot": disabled_slot}
+    config = {"controller": controller, "base_seed": seed, "dataset": data.name, **hyperparameters}
     episode = karn_wandb.capture_episode(
         model,
         base_seed=seed,
         task_type="classification",
         max_epochs=recipe.epochs,
         host_architecture="cnn_3block",
-        hyperparameters=asdict(recipe),
+        hyperparameters=hyperparameters,
         data_hash=data.sha256(),
     )
     with karn_wandb.init(
@@ -77,7 +83,7 @@ def train(
         episode=episode,
         config=config,
         baseline=baseline,
-        name=f"{controller}-{seed}",
+        name=f"{controller}-{seed}" if disabled_slot == "none" else f"{controller}-without-{disabled_slot}-{seed}",
         group="demo",
         mode="offline",
         dir=str(out),
@@ -189,9 +195,13 @@ def evaluate(model: nn.Module, part: Part, batch_size: int = 500) -> tuple[float
 
 
 def due(model: ConvHost, epoch: int, recipe: Recipe) -> bool:
-    """Whether the coalitions are evaluated after this epoch: there is something to switch off, and it is time."""
-    present = any(slot.seed is not None for slot in model.slots())
-    return present and (epoch % recipe.matrix_every == 0 or epoch == recipe.epochs)
+    """Whether the coalitions are evaluated after this epoch: there is something to switch off, and it is time.
+
+    After the last epoch they are evaluated in every run that has grown, even if all was pruned: removing nothing costs 0.
+    """
+    if epoch == recipe.epochs:
+        return any(slot.germinations for slot in model.slots())
+    return epoch % recipe.matrix_every == 0 and any(slot.seed is not None for slot in model.slots())
 
 
 def matrix(model: ConvHost, data: Dataset, epoch: int) -> karn_wandb.CounterfactualMatrix:
@@ -248,16 +258,36 @@ def log_step(run: karn_wandb.Run, step: Step, observation: list[float]) -> None:
     run.log_decision(observation_vector=observation, action=step.action, explanation=step.reason)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The options; those of several words may be spelled as W&B's agent does, which names them as the config does."""
+    made = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    made.add_argument("--seed", type=int, default=0, help="master random seed")
+    made.add_argument("--controller", choices=get_args(Controller), default="heuristic", help="who grows the host")
+    made.add_argument(
+        *("--disabled-slot", "--disabled_slot"),
+        choices=get_args(Disabled),
+        default="none",
+        help="slot in which nothing ever germinates: a control run for its causal contribution",
+    )
+    made.add_argument("--out", type=Path, default=Path("runs"), help="folder for the offline run")
+    made.add_argument("--epochs", type=int, default=30, help="epochs to train")
+    made.add_argument("--data-root", type=Path, help="folder with CIFAR-10; photo patches without it")
+    made.add_argument("--baseline", type=Path, help="folder with the paired host-only run")
+    return made
+
+
+def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options given; the process's own by default."""
+    made = parser()
+    options = made.parse_args(arguments)
+    if options.controller == "none" and options.disabled_slot != "none":
+        made.error("--disabled-slot needs a controller: in the host alone nothing germinates in any slot")
+    return options
+
+
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seed", type=int, default=0, help="master random seed")
-    parser.add_argument("--controller", choices=("heuristic", "none"), default="heuristic", help="who grows the host")
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder for the offline run")
-    parser.add_argument("--epochs", type=int, default=30, help="epochs to train")
-    parser.add_argument("--data-root", type=Path, help="folder with CIFAR-10; photo patches without it")
-    parser.add_argument("--baseline", type=Path, help="folder with the paired host-only run")
-    options = parser.parse_args()
+    options = parsed()
     recipe = Recipe(epochs=options.epochs)
     options.out.mkdir(parents=True, exist_ok=True)
     train(
@@ -266,6 +296,7 @@ def main() -> None:
         out=options.out,
         recipe=recipe,
         data=load(options.data_root),
+        disabled_slot=options.disabled_slot,
         baseline=options.baseline,
         on_epoch=lambda epoch, accuracy: print(f"epoch {epoch} of {recipe.epochs}: {accuracy:.2f} %", flush=True),
     )

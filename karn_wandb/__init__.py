@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from karn_wandb.analysis import HealthMonitor, MorphogeneticAnalytics
     from karn_wandb.attribution import CounterfactualEngine, ModelEvaluator, interaction_index
     from karn_wandb.capture import capture_episode
-    from karn_wandb.experiment import Experiment, aggregate, build_report, load_experiment
+    from karn_wandb.experiment import Experiment, aggregate, build_report, causal_contributions, load_experiment
     from karn_wandb.pipeline import KarnCollector
     from karn_wandb.run import Run, init
     from karn_wandb.statistics import compare
@@ -63,6 +63,7 @@ _HOME = {
     "aggregate": "experiment",
     "build_report": "experiment",
     "capture_episode": "capture",
+    "causal_contributions": "experiment",
     "compare": "statistics",
     "configure": "active",
     "emit": "active",
@@ -120,6 +121,7 @@ __all__ = [
     "aggregate",
     "build_report",
     "capture_episode",
+    "causal_contributions",
     "compare",
     "configure",
     "emit",

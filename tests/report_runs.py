@@ -35,7 +35,10 @@ HOST_PARAMS, SEED_PARAMS = 100_000, 30_000
 
 @dataclass(frozen=True)
 class Made:
-    """A run to be made: `finals` are the final accuracies of its episodes, None for an episode that logged none."""
+    """A run to be made: `finals` are the final accuracies of its episodes, None for an episode that logged none.
+
+    `removal` are removal costs of slots, of which the disabled one stays dormant.
+    """
 
     run_id: str
     controller: str | None = "heuristic"
@@ -46,6 +49,7 @@ class Made:
     reason: str = ""
     epochs: int = 4
     shapley: Mapping[str, float] = field(default_factory=dict)
+    removal: Mapping[str, float] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     source: str = "./runs"
@@ -58,6 +62,20 @@ def pairs(treatment: Sequence[float], control: Sequence[float], **slots: float) 
     for seed, (grown, host) in enumerate(zip(treatment, control, strict=True)):
         made.append(Made(f"grown-{seed}", "heuristic", seed, (grown,), shapley=dict(slots)))
         made.append(Made(f"host-{seed}", "none", seed, (host,)))
+    return made
+
+
+def controls(full: Sequence[float], without: Mapping[str, Sequence[float]], **removal: Sequence[float]) -> list[Made]:
+    """For each random seed a full run with these removal costs, and a run without each slot."""
+    made = []
+    for seed, value in enumerate(full):
+        costs = {slot: values[seed] for slot, values in removal.items()}
+        made.append(Made(f"full-{seed}", seed=seed, finals=(value,), removal=costs, config={"disabled_slot": "none"}))
+        made += [
+            Made(f"no-{slot}-{seed}", seed=seed, finals=(values[seed],), removal=costs, config={"disabled_slot": slot})
+            for slot, values in without.items()
+            if seed < len(values)
+        ]
     return made
 
 
@@ -107,7 +125,7 @@ def _episode(made: Made, episode: int, final: float | None) -> list[TelemetryEve
     found = [] if made.seed is None else [_event(TelemetryEventType.EPISODE_STARTED, _context(made), episode)]
     epochs = range(made.epochs + 1)
     found += [_event(TelemetryEventType.EPOCH_COMPLETED, _snapshot(made, epoch, final), episode) for epoch in epochs]
-    if made.shapley:
+    if made.shapley or made.removal:
         found.append(_event(TelemetryEventType.COUNTERFACTUAL_MATRIX_COMPUTED, _matrix(made), episode))
     return found
 
@@ -148,15 +166,20 @@ def _snapshot(made: Made, epoch: int, final: float | None) -> EpochSnapshot:
         total_params=HOST_PARAMS + grown,
     )
     stage = SeedStage.TRAINING if epoch < made.epochs else SeedStage.FOSSILIZED
-    slots = {slot: SlotSnapshot(slot, stage, seed_params=0, alpha=share) for slot in made.shapley} if epoch else {}
+    names = [slot for slot in (*made.shapley, *made.removal) if slot != made.config.get("disabled_slot")] if epoch else []
+    slots = {slot: SlotSnapshot(slot, stage, seed_params=0, alpha=share) for slot in names}
     return EpochSnapshot(epoch=epoch, host=host, slots=slots)
 
 
 def _matrix(made: Made) -> CounterfactualMatrix:
-    slots = tuple(made.shapley)
+    slots = (*made.shapley, *made.removal)
     values = {
         slot: ShapleyEstimate(mean, 0.4, 8, algorithm="exact", ci_low=mean - 0.8, ci_high=mean + 0.8, exact=True)
         for slot, mean in made.shapley.items()
     }
     everything = CounterfactualResult((True,) * len(slots), val_loss=1.0, val_accuracy=60.0)
-    return CounterfactualMatrix(epoch=made.epochs, configs=(everything,), shapley_values=values, slot_ids=slots)
+    removed = tuple(
+        CounterfactualResult(tuple(other != slot for other in slots), val_loss=1.0 + cost / 100, val_accuracy=60.0 - cost)
+        for slot, cost in made.removal.items()
+    )
+    return CounterfactualMatrix(epoch=made.epochs, configs=(everything, *removed), shapley_values=values or None, slot_ids=slots)

@@ -51,6 +51,7 @@ FUNCTIONS = [
     "aggregate",
     "build_report",
     "capture_episode",
+    "causal_contributions",
     "compare",
     "configure",
     "emit",

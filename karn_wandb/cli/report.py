@@ -94,6 +94,5 @@ def _say(content: Content) -> None:
     from karn_wandb.experiment.report.words import NO_COMPARISON  # noqa: PLC0415
     from karn_wandb.printable import printable  # noqa: PLC0415 -- pandas: not for --help
 
-    lines = [f"{claim.name} ({claim.badge}). {' '.join(claim.sentences)}" for claim in content.claims]
-    for line in lines or [NO_COMPARISON]:
+    for line in content.verdicts or [NO_COMPARISON]:
         click.echo(f"{printable(line)}\n")

@@ -22,6 +22,9 @@ from karn_wandb.statistics import compare
 MOST_VALUES = 8
 """Values that an error lists."""
 
+JOIN = " + "
+"""Between the ids of runs that count once, by their mean."""
+
 Arm = Literal["treatment", "control"]
 Filter = Mapping[str, Any]
 
@@ -67,14 +70,11 @@ def aggregate(
     if pair_by is not None:
         _check_column(episodes, pair_by, "pair_by column")
     key = pair_by or "base_seed"
-    columns = list(dict.fromkeys(("run_id", "state", "reason", metric, key)))
-    arms: dict[Arm, pd.DataFrame] = {
-        "treatment": _arm(episodes, treatment)[columns],
-        "control": _arm(episodes, control)[columns],
-    }
+    filters: dict[Arm, Filter] = {"treatment": treatment, "control": control}
+    arms = {arm: runs_of(episodes, filters[arm], arm, metric, key) for arm in filters}
     _check_disjoint(arms)
 
-    runs = [_run(rows, arm, metric, key) for arm, frame in arms.items() for _, rows in frame.groupby("run_id", sort=True)]
+    runs = [*arms["treatment"], *arms["control"]]
     usable = [run for run in runs if not run.reason]
     pairs, unmatched = _pair(usable, pair_by) if pair_by else ((), ())
     analysed = _analysed(usable, pairs if pair_by else None)
@@ -110,12 +110,14 @@ def in_words(arm: Filter) -> str:
 
 def value_in_words(value: object) -> str:
     """A filter's value as text, as YAML would have it where there is none."""
+    if isinstance(value, tuple):
+        return " or ".join(map(value_in_words, value))
     return "null" if value is None else str(value)
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """One run of an arm: its value and its key, or the reason why it is not analysed."""
+class ArmRun:
+    """One run of an arm: its value and its keys, or the reason why it is not analysed."""
 
     run_id: str
     arm: Arm
@@ -124,6 +126,23 @@ class _Run:
     keys: tuple[str, ...]
     value: float = math.nan
     reason: str = ""
+
+
+def runs_of(episodes: pd.DataFrame, arm: Filter, role: Arm, metric: str, key: str) -> list[ArmRun]:
+    """Every run of an arm, by id.
+
+    Args:
+        episodes: Frame of episodes.
+        arm: The arm's filter.
+        role: Which of two arms it is.
+        metric: Column of each run's value, averaged over its episodes.
+        key: Column it may be paired by.
+
+    Raises:
+        SourceError: The filter selects no run.
+    """
+    columns = list(dict.fromkeys(("run_id", "state", "reason", metric, key)))
+    return [_run(rows, role, metric, key) for _, rows in _arm(episodes, arm)[columns].groupby("run_id", sort=True)]
 
 
 def _check_column(episodes: pd.DataFrame, name: str, role: str) -> None:
@@ -145,13 +164,13 @@ def _arm(episodes: pd.DataFrame, arm: Filter) -> pd.DataFrame:
 
 def _values_of(episodes: pd.DataFrame, name: str) -> str:
     """What values of a name there are, for a filter that found none."""
-    values = sorted({str(value) for value in episodes[column_of(episodes, name)].dropna()}, key=_natural)
+    values = sorted({str(value) for value in episodes[column_of(episodes, name)].dropna()}, key=natural)
     more = " ..." if len(values) > MOST_VALUES else ""
     return f"The values of {name} are {', '.join(values[:MOST_VALUES])}{more}."
 
 
-def _check_disjoint(arms: Mapping[Arm, pd.DataFrame]) -> None:
-    both = sorted(set(arms["treatment"]["run_id"]) & set(arms["control"]["run_id"]))
+def _check_disjoint(arms: Mapping[Arm, Sequence[ArmRun]]) -> None:
+    both = sorted({run.run_id for run in arms["treatment"]} & {run.run_id for run in arms["control"]})
     if both:
         raise StatisticsError(
             f"{len(both)} {'run is' if len(both) == 1 else 'runs are'} in both arms",
@@ -160,13 +179,13 @@ def _check_disjoint(arms: Mapping[Arm, pd.DataFrame]) -> None:
         )
 
 
-def _run(rows: pd.DataFrame, arm: Arm, metric: str, key: str) -> _Run:
+def _run(rows: pd.DataFrame, arm: Arm, metric: str, key: str) -> ArmRun:
     states = [str(state) for state in rows["state"]]
     state = next((s for s in states if s != "finished"), "finished")
-    keys = tuple(sorted({_text(k) for k in rows[key].dropna()}, key=_natural))
+    keys = tuple(sorted({_text(k) for k in rows[key].dropna()}, key=natural))
     values = [float(v) for v in rows[metric].to_numpy(dtype=float, na_value=math.nan)]
     finite = all(math.isfinite(v) for v in values)
-    return _Run(
+    return ArmRun(
         run_id=str(rows["run_id"].iloc[0]),
         arm=arm,
         state=state,
@@ -196,7 +215,7 @@ def _text(key: Any) -> str:
     return str(int(key)) if isinstance(key, float) and key.is_integer() else str(key)
 
 
-def _natural(key: str) -> tuple[float, str]:
+def natural(key: str) -> tuple[float, str]:
     """Numbers in their order, then texts in theirs."""
     try:
         return float(key), key
@@ -204,8 +223,8 @@ def _natural(key: str) -> tuple[float, str]:
         return math.inf, key
 
 
-def _pair(runs: Sequence[_Run], pair_by: str) -> tuple[tuple[Pair, ...], tuple[ExcludedRun, ...]]:
-    by_key: dict[str, dict[Arm, list[_Run]]] = defaultdict(lambda: {"treatment": [], "control": []})
+def _pair(runs: Sequence[ArmRun], pair_by: str) -> tuple[tuple[Pair, ...], tuple[ExcludedRun, ...]]:
+    by_key: dict[str, dict[Arm, list[ArmRun]]] = defaultdict(lambda: {"treatment": [], "control": []})
     unmatched = []
     for run in runs:
         if len(run.keys) == 1:
@@ -214,7 +233,7 @@ def _pair(runs: Sequence[_Run], pair_by: str) -> tuple[tuple[Pair, ...], tuple[E
             why = f"its episodes have several values of {pair_by}" if run.keys else f"it has no {pair_by}"
             unmatched.append(ExcludedRun(run.run_id, run.arm, run.state, why))
     pairs = []
-    for key in sorted(by_key, key=_natural):
+    for key in sorted(by_key, key=natural):
         sides = by_key[key]
         if sides["treatment"] and sides["control"]:
             pairs.append(_joined(key, sides["treatment"], sides["control"]))
@@ -227,21 +246,21 @@ def _pair(runs: Sequence[_Run], pair_by: str) -> tuple[tuple[Pair, ...], tuple[E
     return tuple(pairs), tuple(unmatched)
 
 
-def _joined(key: str, treatment: Sequence[_Run], control: Sequence[_Run]) -> Pair:
+def _joined(key: str, treatment: Sequence[ArmRun], control: Sequence[ArmRun]) -> Pair:
     return Pair(
         key=key,
-        treatment_run=" + ".join(run.run_id for run in treatment),
-        control_run=" + ".join(run.run_id for run in control),
+        treatment_run=JOIN.join(run.run_id for run in treatment),
+        control_run=JOIN.join(run.run_id for run in control),
         treatment=_mean(treatment),
         control=_mean(control),
     )
 
 
-def _mean(runs: Sequence[_Run]) -> float:
+def _mean(runs: Sequence[ArmRun]) -> float:
     return math.fsum(run.value for run in runs) / len(runs)
 
 
-def _analysed(runs: Sequence[_Run], pairs: Sequence[Pair] | None) -> dict[Arm, list[float]]:
+def _analysed(runs: Sequence[ArmRun], pairs: Sequence[Pair] | None) -> dict[Arm, list[float]]:
     if pairs is not None:
         return {"treatment": [pair.treatment for pair in pairs], "control": [pair.control for pair in pairs]}
     return {
@@ -256,7 +275,7 @@ def _compare(values: Mapping[Arm, list[float]], **options: Any) -> Comparison | 
     return compare(values["treatment"], values["control"], **options)
 
 
-def _warnings(runs: Sequence[_Run], pair_by: str | None) -> tuple[str, ...]:
+def _warnings(runs: Sequence[ArmRun], pair_by: str | None) -> tuple[str, ...]:
     found = []
     several = [run for run in runs if run.episodes > 1]
     if several:
@@ -265,7 +284,7 @@ def _warnings(runs: Sequence[_Run], pair_by: str | None) -> tuple[str, ...]:
     arms: tuple[Arm, ...] = ("treatment", "control")
     for arm in arms:
         keys = [run.keys[0] for run in runs if run.arm == arm and len(run.keys) == 1]
-        repeated = sorted({key for key in keys if keys.count(key) > 1}, key=_natural)
+        repeated = sorted({key for key in keys if keys.count(key) > 1}, key=natural)
         if repeated:
             found.append(_repeated(arm, pair_by, repeated))
     return tuple(found)
@@ -278,7 +297,7 @@ def _repeated(arm: Arm, pair_by: str | None, keys: Sequence[str]) -> str:
     return f"{several}: runs of one seed are not independent, so the interval may be too narrow."
 
 
-def _hash(runs: Sequence[_Run], *options: Any) -> str:
+def _hash(runs: Sequence[ArmRun], *options: Any) -> str:
     values = [[run.arm, run.run_id, list(run.keys), run.reason or run.value] for run in runs]
     text = json.dumps([values, options], sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()

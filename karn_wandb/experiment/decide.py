@@ -10,15 +10,14 @@ import pandas as pd
 from karn_wandb.errors import ClaimsError, SourceError, StatisticsError
 from karn_wandb.experiment.aggregation import aggregate
 from karn_wandb.experiment.claims import Claim, Claims
+from karn_wandb.experiment.controls import CONTROL_KEY, NOTHING, control_groups
 from karn_wandb.experiment.experiment import Experiment
+from karn_wandb.experiment.filters import ARM_COLUMNS
 from karn_wandb.records import ExperimentAggregation
 from karn_wandb.statistics.multiplicity import correct
 
 CONTROL_NAMES = ("none", "host_only", "host-only", "host", "control", "baseline")
 """Values of the arm that are taken for the control when no claims file says which it is, in this order."""
-
-ARM_COLUMNS = ("config.arm", "config.controller")
-"""Columns whose values are the arms when no claims file names them; the first that tells runs apart."""
 
 _P_OF = MappingProxyType({"superiority": "p_improvement", "non_inferiority": "p_non_inferiority", "equivalence": "p_equivalence"})
 
@@ -67,7 +66,8 @@ def default_claims(episodes: pd.DataFrame) -> Claims | None:
     """The comparisons that are made when none were declared: every other arm against the control, for superiority.
 
     The arms are the values of config `arm`, else `controller`. The control is the first of `CONTROL_NAMES` among them,
-    else the first in sorted order. Runs are paired by `base_seed` when the two arms have one in common.
+    else the first in sorted order. Runs are paired by `base_seed` when the two arms have one in common. Control runs, trained
+    with a slot disabled, are in no arm.
 
     Returns:
         The comparisons, or None when there are not at least two arms.
@@ -89,11 +89,12 @@ def _arms(episodes: pd.DataFrame, column: str) -> list[object]:
 
 def _exploratory(episodes: pd.DataFrame, column: str, arm: object, control: object) -> Claim:
     name = column.removeprefix("config.")
+    shared = {CONTROL_KEY: NOTHING} if control_groups(episodes) else {}
     seeds = [set(episodes.loc[episodes[column] == value, "base_seed"].dropna()) for value in (arm, control)]
     return Claim(
         name=f"{arm} against {control}",
-        treatment={name: arm},
-        control={name: control},
+        treatment={name: arm, **shared},
+        control={name: control, **shared},
         pair_by="base_seed" if seeds[0] & seeds[1] else None,
     )
 

@@ -12,12 +12,16 @@ from karn_wandb.errors import SourceError
 
 _CONFIG = "config."
 
+ARM_COLUMNS = ("config.arm", "config.controller")
+"""Columns whose values are the arms where nothing else names them, in this order."""
+
 
 def select(episodes: pd.DataFrame, filters: Mapping[str, Any]) -> pd.Series[bool]:
     """Mark the episodes whose values equal the filters', all of them.
 
     A name is looked up in the config first ("lr" is `config.lr`, "optimizer.lr" is `config.optimizer.lr`), then among
-    all columns ("episode.task_type", "state"). None matches what is missing. True and 1 differ, 1 and 1.0 do not.
+    all columns ("episode.task_type", "state"). None matches what is missing. True and 1 differ, 1 and 1.0 do not. A tuple
+    matches what any of its values does.
 
     Args:
         episodes: Frame of episodes.
@@ -52,6 +56,8 @@ def column_of(episodes: pd.DataFrame, name: str) -> str:
 
 
 def _equal(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, tuple):
+        return any(_equal(value, one) for one in wanted)
     if wanted is None or _missing(value):
         return wanted is None and _missing(value)
     return isinstance(value, bool) == isinstance(wanted, bool) and bool(value == wanted)

@@ -6,6 +6,7 @@ from karn_wandb.records.bits import Bits
 from karn_wandb.records.codec import SCHEMA_VERSION, decode_event, decode_header, encode_event, encode_header, event_from_plain
 from karn_wandb.records.comparison import Comparison, ExcludedRun, ExperimentAggregation, Pair, Verdict
 from karn_wandb.records.config import KarnConfig
+from karn_wandb.records.controls import CausalContributions, RemovalCost, SlotContribution
 from karn_wandb.records.counterfactual import (
     Coalition,
     CounterfactualConfig,
@@ -58,6 +59,7 @@ __all__ = [
     "Alert",
     "BatchMetrics",
     "Bits",
+    "CausalContributions",
     "ClaimReading",
     "Coalition",
     "Comparison",
@@ -94,6 +96,7 @@ __all__ = [
     "RatioStats",
     "Record",
     "Regime",
+    "RemovalCost",
     "RewardComponents",
     "RunInfo",
     "SeedContributionSummary",
@@ -102,6 +105,7 @@ __all__ = [
     "SeedLayers",
     "SeedStage",
     "ShapleyEstimate",
+    "SlotContribution",
     "SlotSnapshot",
     "StageTransition",
     "TelemetryEvent",

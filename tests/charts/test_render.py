@@ -52,6 +52,19 @@ ROWS = {
         {"slot": "a", "place": 0, "kind": "stage", "epoch": 0.5, "until": 2.5, "stage": "training"},
     ],
     "parameters": [{"run": "a", "arm": "none", "params": 100_000, "value": 61.0}],
+    "removal_vs_causal": [
+        {
+            "slot": "early",
+            "measure": "removal cost",
+            "lane": "a",
+            "kind": "mean",
+            "run": "mean",
+            "value": 1.0,
+            "low": 0.5,
+            "high": 1.5,
+        },
+        {"slot": "early", "measure": "causal contribution", "lane": "b", "kind": "run", "run": "0", "value": -0.5},
+    ],
     "slot_values": [{"slot": "a", "mean": -1.0, "low": -2.0, "high": 0.5, "sign": "negative", "sure": False, "label": "−1.00"}],
     "waterfall": [
         {"kind": "total", "name": "all off", "next": "a", "from": 50.0, "to": 50.0, "label": "50.0"},
@@ -181,7 +194,7 @@ def test_unknown_charts_and_titles_are_errors():
         charts.fill("pie", [])
     assert str(unknown.value) == (
         "there is no chart 'pie'. The charts are arms, coalition_strip, coalitions, difference, interactions, learning_curves, "
-        "onset, parameters, shapley, slot_values, waterfall."
+        "onset, parameters, removal_vs_causal, shapley, slot_values, waterfall."
     )
     with pytest.raises(UsageError) as title:
         charts.fill("arms", [], z="depth")

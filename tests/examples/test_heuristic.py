@@ -58,6 +58,21 @@ def test_germination_leaves_the_global_generator_alone(model):
     assert torch.equal(torch.rand(3), expected)
 
 
+def test_a_slot_it_does_not_control_is_skipped_and_the_next_ones_seed_module_has_the_same_weights(model):
+    """So a control run's seed modules start as those of its full run, whatever germinated before."""
+    heuristic, _ = germinated(model)
+    for stage in (SeedStage.TRAINING, SeedStage.BLENDING, SeedStage.HOLDING, SeedStage.FOSSILIZED):
+        model.seed_slots["late"].enter(stage)
+    steps = [step for epoch in range(1, 4) for step in after(heuristic, epoch, 80.0)]
+    other = ConvHost(width=4)
+    without = Heuristic([slot for slot in other.slots() if slot.slot_id != "late"], base_seed=0, last_germination=20)
+    steps += [step for epoch in range(1, 4) for step in after(without, epoch, 80.0)]
+    assert [step.slot.slot_id for step in steps if step.action.op == "GERMINATE"] == ["mid", "mid"]
+    assert other.seed_slots["late"].stage is SeedStage.DORMANT
+    here, there = (m.seed_slots["mid"].seed.state_dict() for m in (model, other))
+    assert all(torch.equal(here[name], there[name]) for name in here)
+
+
 def test_no_seed_module_germinates_too_late(model):
     heuristic = Heuristic(model.slots(), base_seed=0, last_germination=2)
     assert [step for epoch in range(1, 9) for step in after(heuristic, epoch, 80.0)] == []

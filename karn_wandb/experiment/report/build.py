@@ -19,6 +19,7 @@ from karn_wandb.experiment.report import tables, threats
 from karn_wandb.experiment.report.arms import Arms, arms_of
 from karn_wandb.experiment.report.attribution import attribution
 from karn_wandb.experiment.report.content import ClaimContent, Content, Declared, SlotAttribution, Threat
+from karn_wandb.experiment.report.contributions import contributions
 from karn_wandb.experiment.report.curves import curves
 from karn_wandb.experiment.report.methods import citations, methods
 from karn_wandb.experiment.report.plain import plain
@@ -39,12 +40,13 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
         raise SourceError("there are no runs to report on", do="Name a folder, a project or a record log that holds runs.")
     family = read_claims(claims) if claims is not None else default_claims(episodes)
     decisions = decide(experiment, family) if family else ()
+    contributed, by_slot = contributions(experiment)
     arms = arms_of(episodes, family)
     states = tables.states(episodes)
-    runs = tables.runs(episodes, arms, decisions)
+    runs = tables.runs(episodes, arms, (*decisions, *by_slot))
     slots = attribution(experiment.shapley, states, arms)
     judged = tuple(_claim(episodes, decision, arms, len(decisions), declared=family.declared) for decision in decisions if family)
-    paragraphs = methods(runs, decisions, family, slots)
+    paragraphs = methods(runs, decisions, family, slots, contributed)
     content = Content(
         title=title or "Experiment report",
         filters=in_words(experiment.filters or {}),
@@ -54,9 +56,10 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
         runs=runs,
         curves=curves(experiment.epochs, states, arms),
         attribution=slots,
+        contributions=contributed,
         validity=CounterfactualValidityNote(),
         parameters=tables.parameters(runs, arms.order()),
-        threats=_threats(experiment, family, decisions, judged, slots),
+        threats=_threats(experiment, family, arms, decisions=decisions, by_slot=by_slot, slots=slots),
         methods=paragraphs,
         citations=citations(paragraphs),
         versions=versions(episodes),
@@ -96,15 +99,20 @@ def _claim(episodes: pd.DataFrame, decision: Decision, arms: Arms, family: int, 
 def _threats(
     experiment: Experiment,
     family: Claims | None,
+    arms: Arms,
+    *,
     decisions: Sequence[Decision],
-    judged: Sequence[ClaimContent],
+    by_slot: Sequence[Decision],
     slots: Sequence[SlotAttribution],
 ) -> tuple[Threat, ...]:
     found = [*threats.of_plan(family)]
     planned = family.planned_runs if family else None
     by_claim = {
-        content.name: tuple(threats.of_claim(experiment.episodes, decision, content.flow, planned))
-        for decision, content in zip(decisions, judged, strict=True)
+        decision.claim.name: tuple(
+            threats.of_claim(experiment.episodes, decision, tables.flow(experiment.episodes, decision, arms), runs_planned)
+        )
+        for family_of, runs_planned in ((decisions, planned), (by_slot, None))
+        for decision in family_of
     }
     found += threats.together(by_claim)
     found += threats.of_code(experiment.episodes)
@@ -116,5 +124,6 @@ def _threats(
 def _hash(content: Content) -> str:
     """Of everything that came from the runs and the claims; wording and versions are not input."""
     hashes = [claim.aggregation.input_hash for claim in content.claims]
-    read = [content.filters, content.declared, hashes, content.runs, content.curves, content.attribution]
+    contributed = [group.found.input_hash for group in content.contributions]
+    read = [content.filters, content.declared, hashes, content.runs, content.curves, content.attribution, contributed]
     return hashlib.sha256(json.dumps(plain(read), sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from karn_wandb.experiment.claims import Correction, Test
-from karn_wandb.records import CounterfactualValidityNote, ExperimentAggregation
+from karn_wandb.records import CausalContributions, CounterfactualValidityNote, ExperimentAggregation
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +216,38 @@ class SlotAttribution:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotVerdict:
+    """What control runs show of a slot, in words.
+
+    Attributes:
+        slot: The slot.
+        badge: The verdict in two words.
+        sentences: Causal contribution, removal cost, and how far they are apart.
+    """
+
+    slot: str
+    badge: str
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ContributionsContent:
+    """Removal cost against causal contribution, from control runs of one controller.
+
+    Attributes:
+        where: What these runs have in common, "" when nothing was chosen.
+        unit: Unit of a contribution, "" when the metric has none.
+        verdicts: What may be said, slot by slot.
+        found: All numbers.
+    """
+
+    where: str
+    unit: str
+    verdicts: tuple[SlotVerdict, ...]
+    found: CausalContributions
+
+
+@dataclass(frozen=True, slots=True)
 class ArmParameters:
     """Accuracy and parameters of an arm's finished runs; neither is read without the other.
 
@@ -262,6 +294,7 @@ class Content:
         runs: Every run that was found.
         curves: Their learning curves.
         attribution: Shapley values by arm and slot.
+        contributions: What control runs show of each slot; empty without control runs.
         validity: What attribution measures, and what not.
         parameters: Accuracy and parameters by arm.
         threats: What could make a conclusion wrong.
@@ -279,6 +312,7 @@ class Content:
     runs: tuple[RunContent, ...]
     curves: Curves
     attribution: tuple[SlotAttribution, ...]
+    contributions: tuple[ContributionsContent, ...]
     validity: CounterfactualValidityNote
     parameters: tuple[ArmParameters, ...]
     threats: tuple[Threat, ...]
@@ -286,3 +320,10 @@ class Content:
     citations: tuple[str, ...]
     versions: dict[str, str]
     input_hash: str
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """Every verdict as one text: what it is about, what was shown, and the sentences."""
+        claims = [(claim.name, claim.badge, claim.sentences) for claim in self.claims]
+        slots = [(f"training with {v.slot}", v.badge, v.sentences) for group in self.contributions for v in group.verdicts]
+        return tuple(f"{name} ({badge}). {' '.join(sentences)}" for name, badge, sentences in (*claims, *slots))

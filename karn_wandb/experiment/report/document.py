@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from karn_wandb.experiment.report import figures
 from karn_wandb.experiment.report.blocks import Block, Document, Figures, Items, Section, Table, Text, Verdict
-from karn_wandb.experiment.report.content import ClaimContent, Content, RunContent
+from karn_wandb.experiment.report.content import ClaimContent, Content, ContributionsContent, RunContent, SlotVerdict
+from karn_wandb.experiment.report.contributions import left_out
 from karn_wandb.experiment.report.words import NO_COMPARISON, count, interval, number, p_cell, percent
 from karn_wandb.records import Comparison
 
@@ -18,6 +19,7 @@ def document(content: Content) -> Document:
         *(Section(f"Comparison: {claim.name}", _comparison(claim, content.arms)) for claim in content.claims),
         Section("Learning curves", _curves(content)),
         Section("Attribution to slots", _attribution(content)),
+        *(Section(_heading(group, content), _contributions(group, content)) for group in content.contributions),
         Section("Parameters and accuracy", _parameters(content)),
         Section("Threats to these conclusions", _threats(content)),
         Section("Methods", tuple(Text(text) for text in content.methods)),
@@ -28,8 +30,11 @@ def document(content: Content) -> Document:
 
 
 def _verdicts(content: Content) -> tuple[Block, ...]:
+    """Of the claims; without any, those of the slots, which otherwise stand in their own section."""
     if content.claims:
         return tuple(_verdict(claim) for claim in content.claims)
+    if content.contributions:
+        return tuple(_slot_verdict(verdict) for group in content.contributions for verdict in group.verdicts)
     return (Text(f"{NO_COMPARISON} What follows describes the runs."),)
 
 
@@ -41,6 +46,10 @@ def _verdict(claim: ClaimContent) -> Verdict:
         name=claim.name,
         sentences=claim.sentences,
     )
+
+
+def _slot_verdict(verdict: SlotVerdict) -> Verdict:
+    return Verdict(badge=verdict.badge, tone="open", name=f"training with {verdict.slot}", sentences=verdict.sentences)
 
 
 def _plan(content: Content) -> tuple[Block, ...]:
@@ -188,6 +197,55 @@ def _slots(content: Content) -> Table:
         for slot in content.attribution
     )
     return Table(columns, rows, frozenset(columns[2:7]))
+
+
+def _heading(group: ContributionsContent, content: Content) -> str:
+    heading = "Removal cost against causal contribution"
+    return f"{heading}: {group.where}" if len(content.contributions) > 1 else heading
+
+
+def _contributions(group: ContributionsContent, content: Content) -> tuple[Block, ...]:
+    found = group.found
+    meaning = (
+        "Removal cost is the trained network with the slot minus without it. "
+        f"{content.validity.does_not_measure} That is the other number, from control runs of the same {found.pair_by} in which "
+        "nothing ever germinated in the slot. It is the total effect of the slot's being open under this controller, with all "
+        "that the controller then does differently in other slots, so the contributions of several slots need not add up. All "
+        "slots share the full runs: an unlucky one moves all contributions together. "
+        "Nobody declared these comparisons here: they are exploratory."
+    )
+    verdicts = tuple(map(_slot_verdict, group.verdicts)) if content.claims else ()
+    missing = left_out(found)
+    listed = (Items(tuple(missing)),) if missing else ()
+    return (Text(meaning), *verdicts, Figures((figures.removal_vs_causal(group),)), _contribution_table(group), *listed)
+
+
+def _contribution_table(group: ContributionsContent) -> Table:
+    ends = f"{percent(group.found.confidence)} interval"
+    columns = (
+        *("slot", "seeds", "removal cost", f"{ends}, removal"),
+        *("pairs", "causal contribution", f"{ends}, causal", "p corrected, causal"),
+        *("difference", f"{ends}, difference", "p corrected, difference"),
+    )
+    rows = tuple(
+        (
+            slot.slot,
+            *_summary(slot.removal),
+            *_summary(slot.causal.comparison),
+            p_cell(slot.p_causal),
+            *_summary(slot.difference)[1:],
+            p_cell(slot.p_difference),
+        )
+        for slot in group.found.slots
+    )
+    return Table(columns, rows, frozenset(columns[1:]))
+
+
+def _summary(found: Comparison | None) -> tuple[str, str, str]:
+    """How many, the mean, and its interval."""
+    if found is None:
+        return "0", "–", "–"
+    return str(found.n_treatment), number(found.mean_delta, signed=True), interval(found.ci_low, found.ci_high)
 
 
 def _parameters(content: Content) -> tuple[Block, ...]:

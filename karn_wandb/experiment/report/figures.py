@@ -8,12 +8,22 @@ from dataclasses import dataclass
 
 from karn_wandb.charts.render import Row
 from karn_wandb.experiment.report.blocks import Figure, Table
-from karn_wandb.experiment.report.content import ClaimContent, Curves, RunContent, SlotAttribution, SlotValue
+from karn_wandb.experiment.report.content import (
+    ClaimContent,
+    ContributionsContent,
+    Curves,
+    RunContent,
+    SlotAttribution,
+    SlotValue,
+)
 from karn_wandb.experiment.report.words import interval, number, percent
 from karn_wandb.records import Comparison
 
 _BINS = 30
 """Values nearer than this part of their range are drawn beside each other."""
+
+MEASURES = ("removal cost", "causal contribution")
+"""What the two numbers of a slot are called, in the order in which they are drawn."""
 
 NO_ARM = "in no arm"
 """Label of runs that are in none."""
@@ -146,6 +156,46 @@ def shapley(slots: Sequence[SlotAttribution], arms: Sequence[str]) -> Figure:
             ("slot", "run", "epoch", "Shapley value", "95 % interval", "computed"),
             tuple(cells),
             frozenset({"epoch", "Shapley value", "95 % interval"}),
+        ),
+    )
+
+
+def removal_vs_causal(contributed: ContributionsContent) -> Figure:
+    """Each slot's removal cost and causal contribution: every random seed's own, and the mean with its interval."""
+    found = contributed.found
+    rows: list[Row] = []
+    cells: list[tuple[str, ...]] = []
+    for slot in found.slots:
+        removal = [(removal.key, removal.cost) for removal in slot.removals]
+        causal = [(pair.key, pair.treatment - pair.control) for pair in slot.causal.pairs]
+        for measure, values, mean in zip(MEASURES, (removal, causal), (slot.removal, slot.causal.comparison), strict=True):
+            shared = {"slot": slot.slot, "measure": measure}
+            if mean is not None:
+                ends = {"low": mean.ci_low, "high": mean.ci_high}
+                rows.append(
+                    {**shared, "lane": f"{measure}, mean", "kind": "mean", "run": "mean", "value": mean.mean_delta, **ends}
+                )
+                cells.append(
+                    (slot.slot, measure, "mean", number(mean.mean_delta, signed=True), interval(mean.ci_low, mean.ci_high))
+                )
+            lane = f"{measure}, each"
+            rows += [{**shared, "lane": lane, "kind": "run", "run": key, "value": value} for key, value in values]
+            cells += [(slot.slot, measure, f"{found.pair_by} {key}", number(value, signed=True), "–") for key, value in values]
+    unit = f" ({contributed.unit})" if contributed.unit else ""
+    confidence = percent(found.confidence)
+    return Figure(
+        chart="removal_vs_causal",
+        rows=rows,
+        caption=(
+            f"Removal cost and causal contribution of each slot, in {found.metric}{unit}. Small: one {found.pair_by}. Large: the "
+            f"mean, with its {confidence} t interval where there are at least three. Dashed: zero."
+        ),
+        titles={"x": f"{found.metric.replace('_', ' ')}, difference{unit}"},
+        domains={"measure": MEASURES},
+        table=Table(
+            ("slot", "what", "of", "value", f"{confidence} interval"),
+            tuple(cells),
+            frozenset({"value", f"{confidence} interval"}),
         ),
     )
 

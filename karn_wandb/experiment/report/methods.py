@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from karn_wandb.experiment.claims import Claims
 from karn_wandb.experiment.decide import Decision
-from karn_wandb.experiment.report.content import RunContent, SlotAttribution
+from karn_wandb.experiment.report.content import ContributionsContent, RunContent, SlotAttribution
 from karn_wandb.experiment.report.words import count, percent
 
 REFERENCES = {
@@ -33,7 +33,11 @@ _CORRECTIONS = {
 
 
 def methods(
-    runs: Sequence[RunContent], decisions: Sequence[Decision], claims: Claims | None, slots: Sequence[SlotAttribution]
+    runs: Sequence[RunContent],
+    decisions: Sequence[Decision],
+    claims: Claims | None,
+    slots: Sequence[SlotAttribution],
+    contributed: Sequence[ContributionsContent],
 ) -> tuple[str, ...]:
     """The paragraphs, saying only what was done."""
     paragraphs = [_runs(runs)]
@@ -43,6 +47,8 @@ def methods(
         paragraphs.append(_claims(claims, decisions))
     if slots:
         paragraphs.append(_attribution(slots))
+    if contributed:
+        paragraphs.append(_contributions(contributed[0]))
     return tuple(paragraphs)
 
 
@@ -110,4 +116,15 @@ def _attribution(slots: Sequence[SlotAttribution]) -> str:
         "validation result with the other slots switched off, at the last evaluated epoch of each finished run; "
         f"{how}. Across runs each run is one observation; the mean is given with its 95 % t interval (Student 1908), and its p "
         "corrected by Holm's procedure (Holm 1979) over the slots of an arm."
+    )
+
+
+def _contributions(contributed: ContributionsContent) -> str:
+    found = contributed.found
+    return (
+        f"A slot's causal contribution is the difference in {found.metric} between runs trained with all slots and control runs "
+        f"of the same {found.pair_by} in which nothing ever germinated in that slot. Its removal cost is the difference, at the "
+        "last evaluated epoch of the runs with all slots, between the network as it is and with the slot switched off. Both, and "
+        f"their difference by {found.pair_by}, are given with paired t {percent(found.confidence)} intervals (Student 1908), and "
+        "their p corrected by Holm's procedure (Holm 1979) over the slots."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import compress
+from typing import Any
 
 import pandas as pd
 from pandas.api.types import is_scalar
@@ -19,17 +20,28 @@ _PREFIXES = ("config.", "episode.")
 def differing_settings(episodes: pd.DataFrame, claim: Claim) -> list[str]:
     """Columns of config, episode context and commit whose values are not the same in both arms, with the values.
 
-    A column that is different in every run of an arm names the run (an id, a time, a seed) and is no setting.
+    A column that is different in every run of an arm names the run (an id, a time, a seed) and is no setting; one that is
+    called as the factor and equals it in every run is the factor, written down in two places.
     """
     arms = [select(episodes, arm).tolist() for arm in (claim.treatment, claim.control)]
-    factor = {column_of(episodes, name) for arm in (claim.treatment, claim.control) for name in arm}
+    factors = {column_of(episodes, name) for arm in (claim.treatment, claim.control) for name in arm}
+    known = {(_name(factor), tuple(_texts(episodes[factor]))) for factor in factors}
     found = []
-    for column in sorted(c for c in episodes.columns if _is_setting(c) and c not in factor):
-        texts = ["missing" if is_scalar(value) and pd.isna(value) else str(value) for value in episodes[column].tolist()]
+    for column in sorted(c for c in episodes.columns if _is_setting(c) and c not in factors):
+        texts = _texts(episodes[column])
         values = [list(compress(texts, arm)) for arm in arms]
-        if set(values[0]) != set(values[1]) and not all(map(_names_each, values)):
-            found.append(f"{column} ({_listed(values[0])} against {_listed(values[1])})")
+        if set(values[0]) == set(values[1]) or all(map(_names_each, values)) or (_name(column), tuple(texts)) in known:
+            continue
+        found.append(f"{column} ({_listed(values[0])} against {_listed(values[1])})")
     return found
+
+
+def _texts(values: pd.Series[Any]) -> list[str]:
+    return ["missing" if is_scalar(value) and pd.isna(value) else str(value) for value in values.tolist()]
+
+
+def _name(column: str) -> str:
+    return column.rpartition(".")[2]
 
 
 def _is_setting(column: str) -> bool:

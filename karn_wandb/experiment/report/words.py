@@ -84,7 +84,7 @@ def verdict_sentences(
         said += [
             _evidence(decision, family, "claims" if declared else "comparisons"),
             _shown(decision, comparison, unit),
-            *_needed(comparison),
+            *needed(comparison),
         ]
     if not declared:
         said.append("No claims file declared this comparison beforehand: it is exploratory.")
@@ -141,7 +141,8 @@ def _shown(decision: Decision, comparison: Comparison, unit: str) -> str:
     return said
 
 
-def _needed(comparison: Comparison) -> list[str]:
+def needed(comparison: Comparison) -> list[str]:
+    """How many runs would be needed, where that is known and the comparison shows nothing."""
     if comparison.verdict != "inconclusive" or comparison.required_n is None:
         return []
     noun = "pairs" if comparison.paired else "runs in each arm"

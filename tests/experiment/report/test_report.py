@@ -12,7 +12,7 @@ from importlib.resources import files
 
 import pytest
 from json_schema import unlike
-from report_runs import Made, experiment, pairs
+from report_runs import Made, controls, experiment, pairs
 
 from karn_wandb.errors import ClaimsError, KarnError, SourceError, UsageError
 from karn_wandb.experiment import report as report_room
@@ -151,6 +151,7 @@ def test_the_hash_follows_the_runs_and_the_claims(claims):
         ([Made("a", None, None, ())], False),
         ([Made("a"), Made("b", "none", loss=math.nan)], False),
         ([Made("a", state="crashed"), Made("b", "none")], True),
+        (controls(TREATMENT, {"early": CONTROL, "late": CONTROL[:1]}, early=(1.0, 2.0, 0.5, 1.5, 0.0)), False),
     ],
 )
 def test_json_is_as_the_schema_says(made, declared, claims):

@@ -1,0 +1,80 @@
+"""Sweep files: W&B's own agent makes of every point of the grid a command line that the program takes."""
+
+from __future__ import annotations
+
+import importlib.util
+from itertools import product
+from pathlib import Path
+
+import pytest
+import yaml
+from wandb.apis.public.sweeps import _validate_config_and_fill_distribution
+from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
+
+import examples
+from examples.train import parsed
+from karn_wandb.experiment.claims import read_claims
+
+REPOSITORY = Path(examples.__file__).parent.parent
+SWEEPS = [path for path in sorted(REPOSITORY.glob("sweeps/*.yaml")) if not path.name.endswith(".claims.yaml")]
+CLAIMS = sorted(REPOSITORY.glob("sweeps/*.claims.yaml"))
+every_sweep = pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+
+
+def loaded(path):
+    """As W&B loads it, whose own function leaves the file open."""
+    return yaml.safe_load(path.read_bytes())
+
+
+def points(config):
+    """Every point of the grid, as the agent is given it."""
+    parameters = config["parameters"]
+    choices = [p.get("values", [p.get("value")]) for p in parameters.values()]
+    for values in product(*choices):
+        yield {name: {"value": value} for name, value in zip(parameters, values, strict=True)}
+
+
+@every_sweep
+def test_wandb_takes_the_file_as_it_is(path):
+    config = loaded(path)
+    assert _validate_config_and_fill_distribution(config) == config
+    assert set(config) == {"name", "program", "method", "command", "parameters"}
+    assert config["method"] == "grid"
+    for parameter in config["parameters"].values():
+        assert set(parameter) in ({"value"}, {"values"})
+
+
+@every_sweep
+def test_the_agents_command_runs_a_program_that_is_there(path):
+    config = loaded(path)
+    assert (REPOSITORY / config["program"]).is_file()
+    command = create_sweep_command(list(config["command"]))
+    assert command[:3] == ["${env}", "${interpreter}", "-m"]
+    assert command[4:] == ["${args}"]
+    assert importlib.util.find_spec(command[3]).origin == str(REPOSITORY / config["program"])
+
+
+@every_sweep
+def test_every_parameter_is_an_option_of_the_program_and_every_value_is_taken(path):
+    config = loaded(path)
+    for point in points(config):
+        options = vars(parsed(create_sweep_command_args({"args": point})["args"]))
+        assert {name: options[name] for name in point} == {name: value["value"] for name, value in point.items()}
+
+
+def test_the_slot_controls_train_every_seed_with_all_slots_and_without_each():
+    config = loaded(REPOSITORY / "sweeps/slot_controls.yaml")
+    arms = [(p["seed"]["value"], p["disabled_slot"]["value"]) for p in points(config)]
+    assert len(arms) == len(set(arms)) == 5 * 4
+    assert {slot for _, slot in arms} == {"none", "early", "mid", "late"}
+
+
+@pytest.mark.parametrize("path", CLAIMS, ids=lambda path: path.stem)
+def test_the_claims_name_arms_that_the_sweep_trains(path):
+    sweep = loaded(path.with_name(path.name.replace(".claims", "")))
+    claims = read_claims(path)
+    assert claims.planned_runs == len(sweep["parameters"]["seed"]["values"])
+    for claim in claims.claims:
+        for arm in (claim.treatment, claim.control):
+            for name, value in arm.items():
+                assert value in sweep["parameters"][name]["values"]
