@@ -187,7 +187,7 @@ def encoder(cls: type[Any]) -> Callable[[Any], dict[str, Any]]:
 def maker(cls: type[Any]) -> Callable[..., Any]:
     """The function that makes a record of its fields without checking them."""
     arguments, lines = [], ["made = new(cls)"]
-    names: dict[str, Any] = {"new": object.__new__, "put": object.__setattr__, "cls": cls, "MISSING": MISSING}
+    names: dict[str, Any] = {"new": object.__new__, "cls": cls, "MISSING": MISSING}
     for f in fields(cls):
         value = f.name
         if f.default_factory is not MISSING:
@@ -199,7 +199,8 @@ def maker(cls: type[Any]) -> Callable[..., Any]:
             names[f"default_{f.name}"] = f.default
         else:
             arguments.append(f.name)
-        lines.append(f"put(made, {f.name!r}, {value})")
+        names[f"put_{f.name}"] = getattr(cls, f.name).__set__
+        lines.append(f"put_{f.name}(made, {value})")
     return _function(f"make(*, {', '.join(arguments)})", [*lines, "return made"], names)
 
 
