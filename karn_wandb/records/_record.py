@@ -185,23 +185,19 @@ def encoder(cls: type[Any]) -> Callable[[Any], dict[str, Any]]:
 
 @cached
 def maker(cls: type[Any]) -> Callable[..., Any]:
-    """The function that makes a record of its fields without checking them."""
-    arguments, lines = [], ["made = new(cls)"]
-    names: dict[str, Any] = {"new": object.__new__, "cls": cls, "MISSING": MISSING}
+    """The function that makes a record of its fields without checking them; its own names begin with a line."""
+    arguments, lines = [], ["_made = _new(_cls)"]
+    names: dict[str, Any] = {"_new": object.__new__, "_cls": cls, "_missing": MISSING}
     for f in fields(cls):
-        value = f.name
+        name, value = f.name, f.name
+        names |= {f"_put_{name}": getattr(cls, name).__set__, f"_default_{name}": f.default, f"_make_{name}": f.default_factory}
         if f.default_factory is not MISSING:
-            value = f"default_{f.name}() if {f.name} is MISSING else {f.name}"
-            arguments.append(f"{f.name}=MISSING")
-            names[f"default_{f.name}"] = f.default_factory
-        elif f.default is not MISSING:
-            arguments.append(f"{f.name}=default_{f.name}")
-            names[f"default_{f.name}"] = f.default
+            value = f"_make_{name}() if {name} is _missing else {name}"
+            arguments.append(f"{name}=_missing")
         else:
-            arguments.append(f.name)
-        names[f"put_{f.name}"] = getattr(cls, f.name).__set__
-        lines.append(f"put_{f.name}(made, {value})")
-    return _function(f"make(*, {', '.join(arguments)})", [*lines, "return made"], names)
+            arguments.append(name if f.default is MISSING else f"{name}=_default_{name}")
+        lines.append(f"_put_{name}(_made, {value})")
+    return _function(f"make(*, {', '.join(arguments)})", [*lines, "return _made"], names)
 
 
 def _function(head: str, lines: Iterable[str], names: dict[str, Any]) -> Callable[..., Any]:
