@@ -101,7 +101,7 @@ class EpisodeLog:
     ) -> None:
         """Log a training batch.
 
-        Tensors stay on their device and become numbers together with those of other batches, at the latest when the
+        No device is waited for: its tensors become numbers together with those of other batches, at the latest when the
         epoch is logged; a bad value is then reported with its epoch and batch.
 
         Args:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from types import NoneType
 from typing import Any, TypeVar
 
 from karn_wandb.errors import RecordError, UsageError
 from karn_wandb.records import Record
 
 R = TypeVar("R", bound=Record)
+
+PLAIN = frozenset({float, int, str, bool, NoneType})
+"""What most values are: nothing to be made plain."""
 
 
 def record_of(cls: type[R], given: R | None, values: dict[str, Any]) -> R:
@@ -25,22 +29,27 @@ def record_of(cls: type[R], given: R | None, values: dict[str, Any]) -> R:
         if not isinstance(given, cls):
             raise RecordError(f"expected a {cls.__name__}", got=type(given).__name__, do="Pass the record or its fields.")
         return given
+    try:
+        return cls(**{name: value if type(value) in PLAIN else _plain(value) for name, value in values.items()})
+    except TypeError as error:
+        raise _unfit(cls, values, error) from None
+
+
+def _unfit(cls: type[Record], values: dict[str, Any], error: TypeError) -> RecordError:
+    """What is wrong with keywords that make no record."""
     names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
     unknown = [name for name in values if name not in names]
     if unknown:
-        raise RecordError(f"{cls.__name__} has no field {unknown[0]!r}", do=f"Its fields are {', '.join(names)}.")
-    try:
-        return cls(**{name: _plain(value) for name, value in values.items()})
-    except TypeError as error:
-        raise RecordError(f"{cls.__name__} is incomplete", got=str(error), do="Pass the missing fields.") from None
+        return RecordError(f"{cls.__name__} has no field {unknown[0]!r}", do=f"Its fields are {', '.join(names)}.")
+    return RecordError(f"{cls.__name__} is incomplete", got=str(error), do="Pass the missing fields.")
 
 
 def _plain(value: Any) -> Any:
     """Tensors and arrays as Python numbers and lists, inside mappings and sequences too; all else as it is."""
     if hasattr(value, "tolist"):
         return value.tolist()
-    if isinstance(value, Mapping):
-        return {name: _plain(v) for name, v in value.items()}
+    if isinstance(value, (dict, Mapping)):
+        return {name: v if type(v) in PLAIN else _plain(v) for name, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
     return value

@@ -26,30 +26,25 @@ NOTHING = (-0.5, 0.5)
 Integers = NDArray[np.int64]
 Reals = NDArray[np.float64]
 
-
-def bucket_edges(k: int | Integers) -> Reals:
-    """Lower edge of the magnitude bucket k, the number whose bits are k and then zeros (IEEE 754, single precision).
-
-    Args:
-        k: Bucket, 0 to 1020, of any shape. The lower edge of 1020 is infinity, the upper edge of the last finite bucket.
-
-    Returns:
-        The edges, of the same shape, exact.
-    """
-    bits = np.atleast_1d(np.asarray(k, dtype=np.uint32)) << np.uint32(21)
-    return bits.view(np.float32).astype(np.float64).reshape(np.shape(k))
+_singles = (np.arange(MAGNITUDES + 1, dtype=np.uint32) << np.uint32(21)).view(np.float32)
+EDGES: Reals = _singles.astype(np.float64)
+"""Lower edge of each magnitude bucket, the number whose bits are the bucket's and then zeros (IEEE 754, single precision);
+at its end infinity, the upper edge of the last finite bucket."""
+UNDER: Reals = 0.0 - np.nextafter(_singles, np.float32(0)).astype(np.float64)
+"""Left edge of the negative numbers whose magnitude is below each bucket: minus the number just before its lower edge."""
 
 
 def merge(histograms: Iterable[GradientHistogram]) -> GradientHistogram:
     """The histogram of all elements of several, exact: counts add up bucket by bucket. An empty one for none."""
-    negative, positive = np.zeros(MAGNITUDES, dtype=np.int64), np.zeros(MAGNITUDES, dtype=np.int64)
-    zeros = non_finite = 0
-    for histogram in histograms:
-        negative += _spread(histogram.negative, histogram.negative_from)
-        positive += _spread(histogram.positive, histogram.positive_from)
-        zeros += histogram.zeros
-        non_finite += histogram.non_finite
-    return GradientHistogram.of(negative.tolist(), positive.tolist(), zeros, non_finite)
+    parts = list(histograms)
+    spans = [_span(histogram) for histogram in parts]
+    first, end = min((low for low, _ in spans), default=0), max((high for _, high in spans), default=0)
+    negative, positive = np.zeros(end - first, dtype=np.int64), np.zeros(end - first, dtype=np.int64)
+    for histogram in parts:
+        _spread(negative, histogram.negative, histogram.negative_from - first)
+        _spread(positive, histogram.positive, histogram.positive_from - first)
+    zeros, non_finite = sum(part.zeros for part in parts), sum(part.non_finite for part in parts)
+    return GradientHistogram.of(negative.tolist(), positive.tolist(), zeros, non_finite, first)
 
 
 def drawn(histogram: GradientHistogram, bins: int = 64) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -85,63 +80,66 @@ def drawn(histogram: GradientHistogram, bins: int = 64) -> tuple[tuple[float, ..
     return tuple(_counts(histogram, edges).tolist()), tuple(edges.tolist())
 
 
-def _spread(counts: tuple[int, ...], first: int) -> Integers:
-    """Counts of all finite buckets, of those from `first` on."""
-    spread = np.zeros(MAGNITUDES, dtype=np.int64)
-    spread[first : first + len(counts)] = counts
-    return spread
+def _span(histogram: GradientHistogram) -> tuple[int, int]:
+    """The first bucket of a histogram on either side, and the one after its last."""
+    sides = ((histogram.negative_from, histogram.negative), (histogram.positive_from, histogram.positive))
+    held = [(first, first + len(counts)) for first, counts in sides if counts] or [(0, 0)]
+    return min(first for first, _ in held), max(end for _, end in held)
+
+
+def _spread(into: Integers, counts: tuple[int, ...], at: int) -> None:
+    """Add counts from a place on."""
+    if counts:
+        into[at : at + len(counts)] += counts
 
 
 def _edges(histogram: GradientHistogram, bins: int) -> Reals:
     """Edges at the finest resolution that leaves few magnitudes to the central bin."""
-    magnitudes = _spread(histogram.negative, histogram.negative_from) + _spread(histogram.positive, histogram.positive_from)
-    below = np.concatenate([[0], np.cumsum(magnitudes)])
+    first, end = _span(histogram)
+    magnitudes = np.zeros(end - first, dtype=np.int64)
+    _spread(magnitudes, histogram.negative, histogram.negative_from - first)
+    _spread(magnitudes, histogram.positive, histogram.positive_from - first)
+    below = np.concatenate([[0], np.cumsum(magnitudes)])  # smaller than the lower edge of buckets first, first + 1, ..., end
+    uncounted = int(magnitudes[0]) if first == 0 else 0
     few = LARGEST_SMALL_FRACTION * below[-1]
-    first = max(1, int(np.flatnonzero(magnitudes)[0]))
     for power in range(10):  # with 512 buckets a bin everything fits into the fewest bins, so the last one leaves nothing
-        smallest, edges = _edges_at(histogram, bins, first, 2**power)
-        if below[smallest] - below[1] <= few:
+        smallest, edges = _edges_at(histogram, bins, max(1, first), end, 2**power)
+        if below[smallest - first] - uncounted <= few:
             break
     return edges
 
 
-def _edges_at(histogram: GradientHistogram, bins: int, first: int, joined: int) -> tuple[int, Reals]:
+def _edges_at(histogram: GradientHistogram, bins: int, first: int, end: int, joined: int) -> tuple[int, Reals]:
     """The smallest bucket outside the central bin, the first that the bins allow; and the edges, `joined` buckets apart."""
     low, high = _outermost(histogram)
-    cuts = np.concatenate([[first], np.arange(first - first % joined + joined, MAGNITUDES, joined)])
-    above, under = bucket_edges(cuts), _negated(cuts)
+    cuts = np.concatenate([[first], np.arange(first - first % joined + joined, end, joined)])
+    above, under = EDGES[cuts], UNDER[cuts]
     above_inside, under_inside = (low < above) & (above < high), (low < under) & (under < high)
     edges_from = np.cumsum((above_inside.astype(int) + under_inside)[::-1])[::-1]
     start = int(np.count_nonzero(edges_from > bins - 1))
     above, under = above[start:][above_inside[start:]], under[start:][under_inside[start:]]
-    smallest = int(cuts[start]) if start < len(cuts) else MAGNITUDES
+    smallest = int(cuts[start]) if start < len(cuts) else end
     return smallest, np.concatenate([[low], under[::-1], above, [high]])
 
 
 def _outermost(histogram: GradientHistogram) -> tuple[float, float]:
     """The tightest first and last edge around all finite elements."""
     if histogram.negative:
-        low = float(_negated(histogram.negative_from + len(histogram.negative)))
+        low = float(UNDER[histogram.negative_from + len(histogram.negative)])
     else:
-        low = 0.0 if histogram.zeros else float(bucket_edges(histogram.positive_from))
+        low = 0.0 if histogram.zeros else float(EDGES[histogram.positive_from])
     if histogram.positive:
-        high = min(LARGEST, float(bucket_edges(histogram.positive_from + len(histogram.positive))))
+        high = min(LARGEST, float(EDGES[histogram.positive_from + len(histogram.positive)]))
     else:
-        high = 0.0 if histogram.zeros else float(_negated(histogram.negative_from))
+        high = 0.0 if histogram.zeros else float(UNDER[histogram.negative_from])
     return low, high
-
-
-def _negated(k: int | Integers) -> Reals:
-    """Left edge of the negative numbers whose magnitude is below bucket k: minus the number just before its lower edge."""
-    before = np.nextafter(bucket_edges(k).astype(np.float32), np.float32(0))
-    return 0.0 - before.astype(np.float64)
 
 
 def _counts(histogram: GradientHistogram, edges: Reals) -> Reals:
     """Elements in each bin; a bucket is put where its smallest magnitude belongs."""
-    negative = histogram.negative_from + np.arange(len(histogram.negative))
-    positive = histogram.positive_from + np.arange(len(histogram.positive))
-    places = np.concatenate([-bucket_edges(negative), [0.0], bucket_edges(positive)])
+    below = EDGES[histogram.negative_from :][: len(histogram.negative)]
+    above = EDGES[histogram.positive_from :][: len(histogram.positive)]
+    places = np.concatenate([-below, [0.0], above])
     bins = len(edges) - 1
     found = np.clip(np.searchsorted(edges, places, side="right") - 1, 0, bins - 1)
     counts = [*histogram.negative, histogram.zeros, *histogram.positive]

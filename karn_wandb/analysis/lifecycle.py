@@ -56,7 +56,9 @@ class Lifecycle:
         for slot_id in snapshot.slots:
             self.check_slot(slot_id)
         for slot_id, slot in snapshot.slots.items():
-            self._move(slot_id, self.stages.get(slot_id, SeedStage.DORMANT), slot.stage)
+            before = self.stages.setdefault(slot_id, SeedStage.DORMANT)
+            if slot.stage is not before:
+                self._move(slot_id, before, slot.stage)
 
     def _move(self, slot_id: str, before: SeedStage, after: SeedStage) -> None:
         self.stages[slot_id] = after

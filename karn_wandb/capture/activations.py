@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterator
 from typing import TypeGuard
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.nn.modules.batchnorm import _NormBase
@@ -17,6 +15,8 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
 from torch.utils.hooks import RemovableHandle
 
+from karn_wandb.capture.batches import to_host
+from karn_wandb.capture.gradients import Floats
 from karn_wandb.records import ActivationStatistics
 
 CHANNELS_SECOND = (_ConvNd, _NormBase, nn.GroupNorm, _MaxPoolNd, _AvgPoolNd, _AdaptiveMaxPoolNd, _AdaptiveAvgPoolNd)
@@ -77,12 +77,11 @@ class ActivationProbe:
 
         Take it every so often: three small tensors of each layer wait for it after each call.
         """
-        measured: dict[torch.device, dict[str, _Measured]] = defaultdict(dict)
-        for name, layer in self._layers.items():
-            if layer.measured is not None:
-                measured[layer.measured.highest.device][name] = layer.measured
-                layer.measured = None
-        return {name: statistics for on_device in measured.values() for name, statistics in _brought(on_device)}
+        measured = {name: layer.measured for name, layer in self._layers.items() if layer.measured is not None}
+        for layer in self._layers.values():
+            layer.measured = None
+        arrays = iter(to_host([tensor for found in measured.values() for tensor in found.tensors()]))
+        return {name: found.landed(arrays) for name, found in measured.items()}
 
 
 class _Layer:
@@ -134,6 +133,17 @@ class _Measured:
         self.means.append(mean)
         self.norms.append(torch.linalg.vector_norm(numbers - mean))
 
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What was measured, still on its devices."""
+        return (*self.means, *self.norms, self.highest)
+
+    def landed(self, arrays: Iterator[Floats]) -> ActivationStatistics:
+        """The statistics of all calls together, with the next arrays in place of the tensors."""
+        means, norms = ([next(arrays).item() for _ in self.counts] for _ in range(2))
+        count, mean, squares = _merged(self.counts, means, norms)
+        bits = np.packbits(~(next(arrays) <= 0)).tobytes().hex()
+        return ActivationStatistics(count, mean, math.sqrt(squares / count), len(self.highest), bits)
+
 
 def _axis_of(module: nn.Module) -> int | None:
     """The dimension of the module's units, None where that depends on what it is given."""
@@ -161,29 +171,9 @@ def _higher(one: Tensor, other: Tensor) -> Tensor:
     return torch.maximum(one, other)
 
 
-def _brought(layers: dict[str, _Measured]) -> Iterator[tuple[str, ActivationStatistics]]:
-    """The statistics of layers whose newest outputs are on one device."""
-    parts = [part for m in layers.values() for part in (_gathered(m.means), _gathered(m.norms), m.highest)]
-    device = parts[-1].device
-    numbers = torch.cat([part.to(device, torch.float64) for part in parts]).cpu().numpy()
-    at = 0
-    for name, measured in layers.items():
-        calls, units = len(measured.counts), len(measured.highest)
-        means, norms, highest = np.split(numbers[at : at + 2 * calls + units], (calls, 2 * calls))
-        at += 2 * calls + units
-        count, mean, squares = _merged(measured.counts, means, norms)
-        bits = np.packbits(~(highest <= 0)).tobytes().hex()
-        yield name, ActivationStatistics(count, mean, math.sqrt(squares / count), units, bits)
-
-
-def _gathered(scalars: list[Tensor]) -> Tensor:
-    return torch.stack([scalar.to(scalars[-1].device) for scalar in scalars])
-
-
-def _merged(counts: list[int], means: NDArray[np.float64], norms: NDArray[np.float64]) -> tuple[int, float, float]:
+def _merged(counts: list[int], means: list[float], norms: list[float]) -> tuple[int, float, float]:
     """Count, mean and sum of squared deviations of all calls together (Chan, Golub and LeVeque, 1983)."""
-    with np.errstate(all="ignore"):  # infinities and NaN are observations
-        sizes = np.array(counts, dtype=np.float64)
-        mean = float((sizes * means).sum() / sizes.sum())
-        squares = float(np.square(norms).sum() + (sizes * np.square(means - mean)).sum())
-    return sum(counts), mean, squares
+    total = sum(counts)
+    mean = sum(n * m for n, m in zip(counts, means, strict=True)) / total
+    between = sum(n * (m - mean) * (m - mean) for n, m in zip(counts, means, strict=True))
+    return total, mean, sum(norm * norm for norm in norms) + between

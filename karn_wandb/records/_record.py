@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
-from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Self, TypeVar, dataclass_transform, get_type_hints
 
 import msgspec
 
 from karn_wandb.errors import RecordError
 from karn_wandb.records._json import TAG, check_json, decode_json, encode_json
-from karn_wandb.records._kinds import Kind, kind_of, same, shown, wrong
+from karn_wandb.records._kinds import Kind, kind_of, shown, wrong
 
 T = TypeVar("T")
 
@@ -36,11 +35,7 @@ class Record:
     registry: ClassVar[dict[str, type[Record]]] = {}
 
     def __post_init__(self) -> None:
-        for name, kind, _ in kinds(type(self)):
-            value = getattr(self, name)
-            kept = kind.check(value, f"{type(self).__name__}.{name}")
-            if kept is not value:
-                object.__setattr__(self, name, kept)
+        checker(type(self))(self)
         self._check()
 
     def __eq__(self, other: object) -> bool:
@@ -60,16 +55,7 @@ class Record:
 
     def to_plain(self) -> dict[str, Any]:
         """The record as JSON values, NaN and infinities as text; a field that is None by default and None is left out."""
-        names, values_of, encoders, omitted = layout(type(self))
-        plain: dict[str, Any] = dict(zip(names, values_of(self), strict=True))
-        for name, encode in encoders:
-            value = plain[name]
-            if value is not None and not (type(value) is float and value - value == 0):  # the difference: it is finite
-                plain[name] = encode(value)
-        for name in omitted:
-            if plain[name] is None:
-                del plain[name]
-        return plain
+        return encoder(type(self))(self)
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Self:
@@ -97,18 +83,13 @@ class Record:
     @classmethod
     def trusted(cls, **values: Any) -> Self:
         """The record without the checks, for values of fields that were checked before; others take their defaults."""
-        put, made = object.__setattr__, object.__new__(cls)
-        for name, default, factory in defaults(cls):
-            if name in values:
-                put(made, name, values[name])
-            else:
-                put(made, name, default if factory is MISSING else factory())
+        made: Self = maker(cls)(**values)
         return made
 
     def _changed(self, **values: Any) -> Self:
         """A copy with other values in some fields, which are not checked."""
         put, made = object.__setattr__, object.__new__(type(self))
-        for name, _, _ in defaults(type(self)):
+        for name, _, _ in kinds(type(self)):
             put(made, name, getattr(self, name))
         for name, value in values.items():
             put(made, name, value)
@@ -123,7 +104,7 @@ class Record:
                 return value
             raise wrong(path, f"a {cls.__name__}", value)
 
-        return Kind(f"a {cls.__name__}", check, cls.to_plain, cls.from_plain)
+        return Kind(f"a {cls.__name__}", check, cls.to_plain, cls.from_plain, "type({v}) is {of}", of=cls)
 
 
 def _check_payload(value: Any, path: str) -> Record | dict[str, Any]:
@@ -156,7 +137,17 @@ def _decode_payload(plain: dict[str, Any]) -> Record | dict[str, Any]:
     return cls.from_plain({k: v for k, v in plain.items() if k != TAG})
 
 
-Payload = Annotated[Any, Kind("a record or a mapping of JSON values", _check_payload, _encode_payload, _decode_payload)]
+Payload = Annotated[
+    Any,
+    Kind(
+        "a record or a mapping of JSON values",
+        _check_payload,
+        _encode_payload,
+        _decode_payload,
+        "isinstance({v}, {of})",
+        of=Record,
+    ),
+]
 """Any record, stored with its class named under the reserved key, or a mapping of JSON values."""
 
 
@@ -169,19 +160,51 @@ def record(cls: type[T]) -> type[T]:
 
 
 @cached
-def layout(cls: type[Any]) -> tuple[tuple[str, ...], Callable[[Any], Any], tuple[tuple[str, Any], ...], tuple[str, ...]]:
-    """How a record becomes plain values.
+def checker(cls: type[Any]) -> Callable[[Any], None]:
+    """The function that checks all fields of a record, and puts those it keeps otherwise in their places."""
+    lines: list[str] = []
+    names: dict[str, Any] = {"put": object.__setattr__}
+    for name, kind, _ in kinds(cls):
+        names |= {f"check_{name}": kind.check, f"of_{name}": kind.of}
+        sure = kind.sure.format(v="v", of=f"of_{name}")
+        lines += [f"v = self.{name}", f"if not ({sure}): put(self, {name!r}, check_{name}(v, {f'{cls.__name__}.{name}'!r}))"]
+    return _function("check(self)", lines, names)
 
-    Returns:
-        Names of the fields; a getter of all their values at once; name and encoder of those whose values are not stored
-        as they are; names of those that are left out when they are None.
-    """
-    compiled = kinds(cls)
-    names = tuple(name for name, _, _ in compiled)
-    get = attrgetter(*names)
-    encoders = tuple((name, kind.encode) for name, kind, _ in compiled if kind.encode is not same)
-    omitted = tuple(name for name, _, none_by_default in compiled if none_by_default)
-    return names, get if len(names) > 1 else lambda record: (get(record),), encoders, omitted
+
+@cached
+def encoder(cls: type[Any]) -> Callable[[Any], dict[str, Any]]:
+    """The function that makes the plain form of a record."""
+    lines = ["plain = {}"]
+    names: dict[str, Any] = {}
+    for name, kind, none_by_default in kinds(cls):
+        names[f"encode_{name}"] = kind.encode
+        put = f"plain[{name!r}] = v if {kind.stays.format(v='v')} else encode_{name}(v)"
+        lines += [f"v = self.{name}", f"if v is not None: {put}" if none_by_default else put]
+    return _function("encode(self)", [*lines, "return plain"], names)
+
+
+@cached
+def maker(cls: type[Any]) -> Callable[..., Any]:
+    """The function that makes a record of its fields without checking them; its own names begin with a line."""
+    arguments, lines = [], ["_made = _new(_cls)"]
+    names: dict[str, Any] = {"_new": object.__new__, "_cls": cls, "_missing": MISSING}
+    for f in fields(cls):
+        name, value = f.name, f.name
+        names |= {f"_put_{name}": getattr(cls, name).__set__, f"_default_{name}": f.default, f"_make_{name}": f.default_factory}
+        if f.default_factory is not MISSING:
+            value = f"_make_{name}() if {name} is _missing else {name}"
+            arguments.append(f"{name}=_missing")
+        else:
+            arguments.append(name if f.default is MISSING else f"{name}=_default_{name}")
+        lines.append(f"_put_{name}(_made, {value})")
+    return _function(f"make(*, {', '.join(arguments)})", [*lines, "return _made"], names)
+
+
+def _function(head: str, lines: Iterable[str], names: dict[str, Any]) -> Callable[..., Any]:
+    """A function in straight code, as `dataclass` makes its own."""
+    exec("\n    ".join([f"def {head}:", *lines]), names)  # noqa: S102 -- of kinds and fields' names alone
+    function: Callable[..., Any] = names[head.partition("(")[0]]
+    return function
 
 
 _COMPILED: dict[type[Any], tuple[tuple[str, Kind, bool], ...]] = {}
@@ -193,9 +216,3 @@ def kinds(cls: type[Any]) -> tuple[tuple[str, Kind, bool], ...]:
         hints: dict[str, Any] = get_type_hints(cls, include_extras=True)
         _COMPILED[cls] = tuple((f.name, kind_of(hints[f.name]), f.default is None) for f in fields(cls))
     return _COMPILED[cls]
-
-
-@cached
-def defaults(cls: type[Any]) -> tuple[tuple[str, Any, Any], ...]:
-    """Name, default and default factory of each of a record's fields, in order."""
-    return tuple((f.name, f.default, f.default_factory) for f in fields(cls))

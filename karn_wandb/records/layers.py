@@ -43,9 +43,11 @@ class GradientHistogram(Record):
     non_finite: Count = 0
 
     @classmethod
-    def of(cls, negative: Sequence[int], positive: Sequence[int], zeros: int, non_finite: int) -> GradientHistogram:
-        """The histogram of counts of all buckets from 0 on, which are not checked."""
-        (negative_from, below), (positive_from, above) = _occupied(negative), _occupied(positive)
+    def of(
+        cls, negative: Sequence[int], positive: Sequence[int], zeros: int, non_finite: int, first: int = 0
+    ) -> GradientHistogram:
+        """The histogram of counts of the buckets from `first` on, which are not checked."""
+        (negative_from, below), (positive_from, above) = _occupied(negative, first), _occupied(positive, first)
         return cls.trusted(
             negative=below,
             negative_from=negative_from,
@@ -67,10 +69,10 @@ class GradientHistogram(Record):
                 )
 
 
-def _occupied(counts: Sequence[int]) -> tuple[int, tuple[int, ...]]:
+def _occupied(counts: Sequence[int], first: int) -> tuple[int, tuple[int, ...]]:
     """The first bucket that is not empty, and the counts from it to the last such; 0 and nothing if all are empty."""
-    occupied = [bucket for bucket, count in enumerate(counts) if count]
-    return (occupied[0], tuple(counts[occupied[0] : occupied[-1] + 1])) if occupied else (0, ())
+    occupied = [place for place, count in enumerate(counts) if count]
+    return (first + occupied[0], tuple(counts[occupied[0] : occupied[-1] + 1])) if occupied else (0, ())
 
 
 @record

@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from strategies import numbers, times, values
 
 from karn_wandb.errors import RecordError
 from karn_wandb.records import SeedStage, TelemetryEventType
-from karn_wandb.records._kinds import Bounds, Count, Finite, Percent, kind_of
+from karn_wandb.records._kinds import Bounds, Count, Finite, Percent, kind_of, straight
 
 
 class Word(str, Enum):  # noqa: UP042 -- its str() is "Word.GO", which must not be what is kept
@@ -238,6 +239,54 @@ def test_check_decode_and_encode_agree(annotation):
         assert repr(kind.check(kind.decode(kind.encode(kept)), "R.f")) == repr(kept)
 
     agree()
+
+
+def quick_tests(annotation):
+    """The two tests of a kind, as functions."""
+    kind = kind_of(annotation)
+    return straight(f"lambda v: {kind.sure.format(v='v', of='of')}", of=kind.of), straight(
+        f"lambda v: {kind.stays.format(v='v')}"
+    )
+
+
+@pytest.mark.parametrize("annotation", [*ANNOTATIONS, Count, Finite, Percent | None], ids=str)
+def test_the_quick_tests_are_right_whenever_they_say_yes(annotation):
+    """Then the function that is left out would have given back the very value; of values of other kinds, too."""
+    kind, (sure, stays) = kind_of(annotation), quick_tests(annotation)
+    anything = st.sampled_from(ANNOTATIONS).flatmap(values) | numbers() | st.integers() | st.text(st.characters(), max_size=3)
+
+    @settings(max_examples=100)
+    @given(anything, values(annotation))
+    def right(value, allowed):
+        if sure(value):
+            assert kind.check(value, "R.f") is value
+        kept = kind.check(allowed, "R.f")
+        if stays(kept):
+            assert kind.encode(kept) is kept
+
+    right()
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (float, math.nan),
+        (int, 2**64 - 1),
+        (int, -(2**63)),
+        (bool, True),
+        (str, "conv_light"),
+        (SeedStage, SeedStage.BLENDING),
+        (Percent, 100.0),
+        (Finite, -1e308),
+        (Count, 0),
+        (Literal["go", "stop"], "stop"),
+        (float | None, None),
+        (Count | None, 3),
+    ],
+    ids=repr,
+)
+def test_what_is_usual_is_sure(annotation, value):
+    assert quick_tests(annotation)[0](value)
 
 
 @given(times)
