@@ -15,7 +15,6 @@ from karn_wandb.errors import RecordError
 from karn_wandb.records import BatchMetrics, LayerStatistics
 
 Measured = float | Tensor | None
-Held = dict[str, float | Tensor]
 Numbers = dict[str, float]
 
 
@@ -76,7 +75,7 @@ class PendingBatches:
         Raises:
             RecordError: A tensor has not exactly one element; the batch is not kept.
         """
-        self._pending.append(_Batch(epoch, batch_idx, _held(values), _held(seed_grad_norms), gradients))
+        self._pending.append(_Batch(epoch, batch_idx, _Held.of(values), _Held.of(seed_grad_norms), gradients))
 
     def flush(self) -> Flushed:
         """Bring all pending batches to the host."""
@@ -128,26 +127,65 @@ class _Landed(NamedTuple):
             raise RecordError(f"{error.what} ({place})", got=error.got, do=error.do) from None
 
 
+class _Held(NamedTuple):
+    """Measurements, some of them still on a device.
+
+    Attributes:
+        numbers: By name, those that are Python numbers.
+        names: For each vector, whose measurements it holds.
+        vectors: Those that were tensors, one vector for each device and type; free of their graph, and safe from later
+            changes in place.
+    """
+
+    numbers: Numbers
+    names: tuple[list[str], ...]
+    vectors: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, values: Mapping[str, Measured]) -> _Held:
+        """The measurements that exist; reads no value."""
+        numbers: Numbers = {}
+        alike: dict[tuple[torch.dtype, torch.device], tuple[list[str], list[Tensor]]] = {}
+        for name, value in values.items():
+            if isinstance(value, Tensor):
+                if value.numel() != 1:
+                    raise RecordError(
+                        f"{name} must be one number", got=f"a tensor of shape {tuple(value.shape)}", do="Take its mean."
+                    )
+                names, scalars = alike.setdefault((value.dtype, value.device), ([], []))
+                names.append(name)
+                scalars.append(value.detach().reshape(()) if value.ndim else value.detach())
+            elif value is not None:
+                numbers[name] = value
+        return cls(numbers, tuple(names for names, _ in alike.values()), tuple(torch.stack(t) for _, t in alike.values()))
+
+    def landed(self, arrays: Iterator[Floats]) -> Numbers:
+        """All of them as numbers, with the next arrays in place of the vectors."""
+        numbers = dict(self.numbers)
+        for names in self.names:
+            numbers.update(zip(names, next(arrays).tolist(), strict=True))
+        return numbers
+
+
 class _Batch(NamedTuple):
-    """A batch's place and its measurements, some of them still on a device."""
+    """A batch's place and its measurements."""
 
     epoch: int
     batch_idx: int
-    values: Held
-    seed_grad_norms: Held
+    values: _Held
+    seed_grad_norms: _Held
     gradients: GradientNorms | None
 
     def tensors(self) -> Iterator[Tensor]:
         """The measurements that are still on a device."""
-        for value in (*self.values.values(), *self.seed_grad_norms.values()):
-            if isinstance(value, Tensor):
-                yield value
+        yield from self.values.vectors
+        yield from self.seed_grad_norms.vectors
         if self.gradients is not None:
             yield from self.gradients.vectors
 
     def landed(self, arrays: Iterator[Floats]) -> _Landed:
         """The batch, with the next arrays in place of its tensors."""
-        values, seed_grad_norms = _numbers(self.values, arrays), _numbers(self.seed_grad_norms, arrays)
+        values, seed_grad_norms = self.values.landed(arrays), self.seed_grad_norms.landed(arrays)
         if self.gradients is None:
             return _Landed(self.epoch, self.batch_idx, values, seed_grad_norms, None, ())
         norms = tuple((places, next(arrays)) for places in self.gradients.places)
@@ -194,28 +232,6 @@ class _Copy:
             self._event.synchronize()
         values: Floats = self._buffer.cpu().numpy().astype(np.float64)
         return values
-
-
-def _held(values: Mapping[str, Measured]) -> Held:
-    """The measurements that exist, safe from later changes in place: as numbers, or as tensors freed of their graph.
-
-    What is in the host's memory is read at once: nothing has to be waited for, and it costs a third of a copy.
-    """
-    held: Held = {}
-    for name, value in values.items():
-        if isinstance(value, Tensor):
-            if value.numel() != 1:
-                raise RecordError(
-                    f"{name} must be one number", got=f"a tensor of shape {tuple(value.shape)}", do="Take its mean."
-                )
-            held[name] = +value.item() if value.is_cpu else value.detach().clone()  # of True, plus makes 1
-        elif value is not None:
-            held[name] = value
-    return held
-
-
-def _numbers(held: Held, arrays: Iterator[Floats]) -> Numbers:
-    return {name: next(arrays).item() if isinstance(value, Tensor) else value for name, value in held.items()}
 
 
 def _measured(batches: Sequence[_Landed]) -> Iterator[tuple[list[int], LayerNorms]]:
