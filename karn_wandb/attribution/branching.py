@@ -29,8 +29,11 @@ from karn_wandb.records import Coalition
 
 Model = Callable[[Tensor], Tensor]
 
-LOOKED_AT = slice(0, 8, 2)
-"""Examples of a batch on which passes are compared. In the branched pass others are between them, in the ordinary one not."""
+COMPARED = 2
+"""Examples that each of some coalitions is compared on at first."""
+
+COMPARED_SHARE = 32
+"""One in so many examples of each batch is compared later, four at most and one at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,12 @@ class Branching:
             rows = slice(start, start + part.rows)
             blocks, block_of = self._logits(inputs[rows], part.numbers)
             if start == 0 and self._spot in part.numbers:
-                self._compare(blocks[block_of[part.numbers.index(self._spot)]], self._spot, inputs[rows])
+                self._compare(
+                    blocks[block_of[part.numbers.index(self._spot)]],
+                    self._spot,
+                    inputs[rows],
+                    min(4, len(inputs) // COMPARED_SHARE),
+                )
             measured = outcomes(blocks, targets[rows])
             chunks.append([kind[block_of] for kind in measured])
         return Outcomes(*(torch.cat(kind, dim=1) for kind in zip(*chunks, strict=True)))
@@ -103,15 +111,15 @@ class Branching:
 
     def _prepare(self, inputs: Tensor, targets: Tensor) -> None:
         """Plan the passes from what one takes in memory, and compare some coalitions: the first two, and others at random."""
-        few, expected = inputs[LOOKED_AT], targets[LOOKED_AT]
+        few, expected = inputs[:COMPARED], targets[:COMPARED]
         footprint = Footprint.measured(self._slots, few, lambda rows: outcomes(self._model(rows)[None], expected))
         self.extra += len(few)
         others = np.random.default_rng(0).permutation(range(2, len(self._coalitions)))[: len(self._slots)]
         for part in self._parted([0, 1, *others.tolist()], footprint):
-            some = inputs[: min(LOOKED_AT.stop, part.rows)]
+            some = inputs[: min(2 * COMPARED, part.rows)]
             blocks, block_of = self._logits(some, part.numbers)
             for number, block in zip(part.numbers, block_of, strict=True):
-                self._compare(blocks[block], number, some)
+                self._compare(blocks[block], number, some, COMPARED)
         self._parts = self._parted(range(len(self._coalitions)), footprint)
 
     def _parted(self, numbers: Sequence[int], footprint: Footprint) -> list[Part]:
@@ -129,13 +137,17 @@ class Branching:
                 waiting += [together[middle:], together[:middle]]
         return parts
 
-    def _compare(self, branched: Tensor, number: int, inputs: Tensor) -> None:
-        """Compare one coalition's logits with those of an ordinary pass of a few of the same examples."""
-        few = inputs[LOOKED_AT]
+    def _compare(self, branched: Tensor, number: int, inputs: Tensor, examples: int) -> None:
+        """Compare one coalition's logits with those of an ordinary pass of every second of the examples, at least of one.
+
+        So in the ordinary pass they are in other company.
+        """
+        compared = slice(0, 2 * examples or 1, 2)
+        few = inputs[compared]
         with switched(self._slots, self._coalitions[number]):
             ordinary = self._model(few)
         self.extra += len(few)
-        if not alike(branched[LOOKED_AT], ordinary):
+        if not alike(branched[compared], ordinary):
             raise Unsuitable("a pass of several coalitions, and of other examples beside, gave other logits than one by itself")
 
 

@@ -20,8 +20,11 @@ from karn_wandb.attribution.untouched import untouched
 from karn_wandb.errors import AttributionError, KarnWarning
 from karn_wandb.records import Coalition, Evaluation
 
-MEMORY_BUDGET = 2**30
-"""Bytes that the tensors of one pass may take, unless told otherwise: 1 GiB."""
+MEMORY_BUDGET = {"cpu": 2**25}
+"""Bytes that the tensors of one pass may take, unless told otherwise, by type of device: what stays near a CPU's caches."""
+
+OTHER_MEMORY_BUDGET = 2**30
+"""The same on other devices, which are the faster the larger a pass."""
 
 _SEEN_INPUTS = 4
 """Examples of each batch whose inputs are remembered, to see whether they are the same the next time."""
@@ -47,8 +50,9 @@ class ModelEvaluator:
         device: Where to evaluate; by default where the model is.
         per_class: Also measure accuracy by class; not of sequences.
         memory_budget: Bytes that the tensors of one pass may take, beside the model and the batch; batches are cut to
-            fit. What one example takes is measured in an ordinary pass, so kernels' own workspace is not in it. A pass
-            of a single coalition and example is made in any case, and so are plain passes.
+            fit, and coalitions that do not fit together get passes of their own. What an example takes is measured in an
+            ordinary pass, so kernels' own workspace is not in it. A pass of one example and coalition is made in any
+            case, and so are plain passes. By default 32 MiB on a CPU, where larger passes are slower, else 1 GiB.
 
     Attributes:
         method: How the newest evaluation was made: "branching", or "plain" with a pass for each coalition, which is the
@@ -70,16 +74,17 @@ class ModelEvaluator:
         device: torch.device | str | None = None,
         *,
         per_class: bool = False,
-        memory_budget: int = MEMORY_BUDGET,
+        memory_budget: int | None = None,
     ) -> None:
-        if memory_budget < 1:
+        if memory_budget is not None and memory_budget < 1:
             raise AttributionError("memory_budget must be a number of bytes, at least 1", got=str(memory_budget))
-        self.model, self.loader, self.per_class, self.memory_budget = model, loader, per_class, memory_budget
+        self.model, self.loader, self.per_class = model, loader, per_class
         self.slots = find_slots(model, slots)
         self.method: Method | None = None
         self.reason = ""
         self.extra_evaluations = 0.0
         self._device = None if device is None else torch.device(device)
+        self._memory_budget = memory_budget
         self._examples = _Examples()
 
     @property
@@ -89,6 +94,11 @@ class ModelEvaluator:
             return self._device
         first = next(self.model.parameters(), None)
         return torch.device("cpu") if first is None else first.device
+
+    @property
+    def memory_budget(self) -> int:
+        """Bytes that the tensors of one pass may take."""
+        return self._memory_budget or MEMORY_BUDGET.get(self.device.type, OTHER_MEMORY_BUDGET)
 
     @property
     def slot_ids(self) -> tuple[str, ...]:
