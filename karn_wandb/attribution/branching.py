@@ -90,12 +90,9 @@ class Branching:
             rows = slice(start, start + part.rows)
             blocks, block_of = self._logits(inputs[rows], part.numbers)
             if start == 0 and self._spot in part.numbers:
-                self._compare(
-                    blocks[block_of[part.numbers.index(self._spot)]],
-                    self._spot,
-                    inputs[rows],
-                    min(4, len(inputs) // COMPARED_SHARE),
-                )
+                block = blocks[block_of[part.numbers.index(self._spot)]]
+                examples = min(4, len(inputs) // COMPARED_SHARE)
+                self._compare(block, self._coalitions[self._spot], inputs[rows], examples)
             measured = outcomes(blocks, targets[rows])
             chunks.append([kind[block_of] for kind in measured])
         return Outcomes(*(torch.cat(kind, dim=1) for kind in zip(*chunks, strict=True)))
@@ -111,15 +108,22 @@ class Branching:
 
     def _prepare(self, inputs: Tensor, targets: Tensor) -> None:
         """Plan the passes from what one takes in memory, and compare some coalitions: the first two, and others at random."""
-        few, expected = inputs[:COMPARED], targets[:COMPARED]
-        footprint = Footprint.measured(self._slots, few, lambda rows: outcomes(self._model(rows)[None], expected))
+        few, expected = inputs[: 2 * COMPARED], targets[: 2 * COMPARED]
+        logits: list[Tensor] = []
+
+        def evaluate(rows: Tensor) -> None:
+            logits.append(self._model(rows))
+            outcomes(logits[0][None], expected)
+
+        footprint = Footprint.measured(self._slots, few, evaluate)
         self.extra += len(few)
+        self._compare(logits[0], (True,) * len(self._slots), few, COMPARED)  # passes of one example would not show it
         others = np.random.default_rng(0).permutation(range(2, len(self._coalitions)))[: len(self._slots)]
         for part in self._parted([0, 1, *others.tolist()], footprint):
-            some = inputs[: min(2 * COMPARED, part.rows)]
+            some = few[: part.rows]
             blocks, block_of = self._logits(some, part.numbers)
             for number, block in zip(part.numbers, block_of, strict=True):
-                self._compare(blocks[block], number, some, COMPARED)
+                self._compare(blocks[block], self._coalitions[number], some, COMPARED)
         self._parts = self._parted(range(len(self._coalitions)), footprint)
 
     def _parted(self, numbers: Sequence[int], footprint: Footprint) -> list[Part]:
@@ -137,18 +141,18 @@ class Branching:
                 waiting += [together[middle:], together[:middle]]
         return parts
 
-    def _compare(self, branched: Tensor, number: int, inputs: Tensor, examples: int) -> None:
-        """Compare one coalition's logits with those of an ordinary pass of every second of the examples, at least of one.
+    def _compare(self, found: Tensor, coalition: Coalition, inputs: Tensor, examples: int) -> None:
+        """Compare a coalition's logits with those of an ordinary pass of so many of the examples, at least of one.
 
-        So in the ordinary pass they are in other company.
+        It takes every second, so that in the ordinary pass they are in other company.
         """
         compared = slice(0, 2 * examples or 1, 2)
         few = inputs[compared]
-        with switched(self._slots, self._coalitions[number]):
+        with switched(self._slots, coalition):
             ordinary = self._model(few)
         self.extra += len(few)
-        if not alike(branched[compared], ordinary):
-            raise Unsuitable("a pass of several coalitions, and of other examples beside, gave other logits than one by itself")
+        if not alike(found[compared], ordinary):
+            raise Unsuitable("a pass of several coalitions, or of other examples beside, gave other logits than one by itself")
 
 
 @dataclass(slots=True)

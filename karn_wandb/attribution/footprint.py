@@ -66,7 +66,7 @@ class Footprint:
             alike: Places of the slots that do the same on and off.
         """
         table = np.array(coalitions, dtype=np.bool_)
-        return max(stretch.bytes * _distinct(table[:, sorted(stretch.slots - alike)]) for stretch in self.stretches)
+        return max(1.0, *(stretch.bytes * _distinct(table[:, sorted(stretch.slots - alike)]) for stretch in self.stretches))
 
 
 def _distinct(beginnings: np.ndarray[Any, np.dtype[np.bool_]]) -> int:

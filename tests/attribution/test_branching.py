@@ -311,7 +311,7 @@ def test_it_says_what_it_cost_beyond_what_was_asked():
     evaluator = ModelEvaluator(model, classified(64, 64))
     assert (evaluator.method, evaluator.extra_evaluations) == (None, 0)
     evaluator.evaluate_all(all_of(2))
-    assert evaluator.extra_evaluations == (2 + 4 * 2 + 2) / 64  # measured, four coalitions compared, and all on in the batch
+    assert evaluator.extra_evaluations == (4 + 2 + 4 * 2 + 2) / 64  # measured; compared: by itself, four coalitions, in the batch
     evaluator.evaluate_all([(True, True)])
     assert (evaluator.method, evaluator.reason) == ("plain", "there is one coalition only")
     assert evaluator.extra_evaluations == 1
@@ -406,6 +406,14 @@ def test_examples_that_depend_on_each_other(between, reason):
     assert_plain(ModelEvaluator(Chain([0.5, 0.75], between), classified(16)), all_of(2), reason)
 
 
+def test_examples_that_depend_on_each_other_where_passes_are_of_one():
+    """The coalitions would agree with each other, and not with what the model says of the batch."""
+    model = Chain([0.5, 0.75])
+    model.layers[0].register_forward_pre_hook(lambda _m, args: args[0] - args[0].mean(dim=0))
+    evaluator = ModelEvaluator(model, classified(16), memory_budget=1)
+    assert_plain(evaluator, all_of(2), "gave other logits than one by itself")
+
+
 def test_examples_that_depend_on_each_other_in_a_later_batch_only():
     """Up to there in branches, from there on plainly: each batch as is right for it."""
     model = Chain([0.5, 0.75], lambda x: x - x.mean(dim=0) if model.late else x)
@@ -470,20 +478,20 @@ class Scaled(Chain):
         return self.head(self.seed_slots["s1"](self.seed_slots["s0"](x), torch.ones(())))
 
 
-class Pooled(Slot):
-    """Hands on one row for the whole batch."""
+class Doubled(Slot):
+    """Hands on each row twice."""
 
     def forward(self, x):
-        return super().forward(x).mean(dim=0, keepdim=True)
+        return super().forward(x).repeat_interleave(2, dim=0)
 
 
-class Pooling(Chain):
+class Doubling(Chain):
     def __init__(self, alphas):
         super().__init__(alphas)
-        self.seed_slots["s1"] = Pooled("s1")
+        self.seed_slots["s1"] = Doubled("s1")
 
     def forward(self, x):
-        return super().forward(x).expand(len(x), CLASSES)
+        return super().forward(x)[::2]
 
 
 @pytest.mark.parametrize(
@@ -493,7 +501,7 @@ class Pooling(Chain):
         (Fixed, "a pass of several coalitions raised RuntimeError: The size of tensor a"),
         (Listed, "what slot 's0' is given has not an example in each of "),
         (Scaled, "slot 's1' takes more than one tensor"),
-        (Pooling, "what slot 's1' hands on has not an example in each of "),
+        (Doubling, "what slot 's1' hands on has not an example in each of "),
     ],
 )
 def test_models_made_for_another_form_of_batch(kind, reason):
