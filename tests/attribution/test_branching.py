@@ -16,7 +16,9 @@ from examples.blueprints import BLUEPRINTS
 from examples.host import ConvHost
 from examples.slots import SeedSlot
 from karn_wandb.attribution import CounterfactualEngine, ModelEvaluator
-from karn_wandb.attribution.footprint import Footprint
+from karn_wandb.attribution.branching import _Branches
+from karn_wandb.attribution.footprint import Footprint, _LiveTensors
+from karn_wandb.attribution.interception import intercepted
 from karn_wandb.errors import AttributionError, KarnWarning
 
 WIDTH, CLASSES = 6, 3
@@ -288,17 +290,23 @@ def test_passes_keep_to_the_memory_budget(budget):
     assert max(whole.seen[0]) == 64 * 16
 
 
-def test_what_a_pass_really_takes_is_within_what_was_said():
-    """The largest tensors of the pass, as counted for the whole tree, stay below what the footprint says of it."""
+class Times(Slot):
+    """Needs next to nothing besides what it hands on."""
+
+    def forward(self, x):
+        return x * (1 + self.alpha)
+
+
+@pytest.mark.parametrize("kind", [Slot, Times])
+def test_what_a_pass_really_takes_is_within_what_was_said(kind):
     model, configs = Chain([0.5] * 3), all_of(3)
-    slots = list(model.seed_slots.values())
+    slots = [kind(f"s{i}") for i in range(3)]
+    model.seed_slots = nn.ModuleDict({slot.slot_id: slot for slot in slots})
+    first = nn.Linear(WIDTH, 10 * WIDTH) if kind is Times else nn.Identity()
+    model.layers, model.head = nn.ModuleList([first, nn.Identity(), nn.Identity()]), nn.Identity()
     ((inputs, _),) = classified(16, 16)
     with torch.no_grad():
         said = Footprint.measured(slots, inputs[:2], model).of(configs, frozenset()) * 16
-        from karn_wandb.attribution.branching import _Branches
-        from karn_wandb.attribution.footprint import _LiveTensors
-        from karn_wandb.attribution.interception import intercepted
-
         live, branches = _LiveTensors(), _Branches(slots, frozenset(), configs, 16, [list(range(8))])
         with intercepted(slots, branches.through), live:
             live.know(inputs, inputs.nbytes)
@@ -704,6 +712,26 @@ def test_targets_that_are_no_classes():
     assert message(lambda: ModelEvaluator(Chain([0.5]), [(inputs, torch.full((8,), -100))])((True,))) == (
         "there must be targets other than -100, which counts for nothing; got none."
     )
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_what_was_compiled_runs_as_it_was_written_and_is_not_compiled_again(in_place):
+    torch._dynamo.reset()
+    plain = Chain([0.5, 0.5])
+    batches = classified(20)
+    expected = ModelEvaluator(plain, batches).evaluate_all(all_of(2))
+    model = plain if in_place else torch.compile(plain, backend="eager")
+    if in_place:
+        plain.compile(backend="eager")
+    model(batches[0][0])
+    torch._dynamo.utils.counters.clear()
+    evaluator = ModelEvaluator(model, batches)
+    found = evaluator.evaluate_all(all_of(2))
+    assert evaluator.method == "branching"
+    assert_same(found, expected)
+    model(batches[0][0])
+    assert torch._dynamo.utils.counters["stats"].get("unique_graphs", 0) == 0
+    torch._dynamo.reset()
 
 
 def test_slots_of_the_examples_branch():
