@@ -3,14 +3,16 @@
 import math
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from karn_wandb.attribution import ModelEvaluator
 from karn_wandb.capture import capture_episode
 from karn_wandb.episode import EpisodeLog
 from karn_wandb.errors import RecordError, UsageError
@@ -415,6 +417,82 @@ class TestCompiled:
         assert matrix.slot_ids == ("early",)
         episode.detach()
         assert hooks_of(net) == {}
+
+
+class TestCoalitions:
+    """The attached model's coalitions share passes, whatever else is on the model."""
+
+    @pytest.fixture
+    def grown(self, net):
+        net.late.grow(alpha=0.25, seed_id="two")
+        return net
+
+    @staticmethod
+    def expected(net):
+        """Accuracies of the coalitions, a pass for each."""
+        inputs, targets = batch()
+        found = {}
+        for config in product((False, True), repeat=2):
+            with ExitStack() as off, torch.no_grad():
+                for on, slot in zip(config, (net.early, net.late), strict=True):
+                    if not on:
+                        off.enter_context(slot.force_alpha(0.0))
+                found[config] = 100 * (net(inputs).argmax(1) == targets).float().mean().item()
+        return found
+
+    def evaluated(self, model, config=None, monkeypatch=None):
+        """The matrix of an epoch, and how it was evaluated."""
+        methods = []
+        whole = ModelEvaluator.evaluate_all
+
+        def watched(evaluator, configs):
+            found = whole(evaluator, configs)
+            methods.append((evaluator.method, evaluator.reason))
+            return found
+
+        monkeypatch.setattr(ModelEvaluator, "evaluate_all", watched)
+        episode = attached(model, config or KarnConfig(mode="research"), val_loader=[batch()])
+        episode.log_batch(loss=step(model))
+        episode.log_epoch(val_accuracy=50.0)
+        (matrix,) = logged(episode, CounterfactualMatrix)
+        return {result.config: result.val_accuracy for result in matrix.configs}, methods, episode
+
+    def test_share_passes_beside_the_probes_and_the_users_own_hooks(self, grown, monkeypatch):
+        seen = []
+        grown.late.register_forward_hook(lambda _m, _a, out: seen.append(len(out)) or out * 1.5)
+        grown.early.stage = SeedStage.TRAINING  # its input is watched by the isolation probe
+        found, methods, episode = self.evaluated(grown, monkeypatch=monkeypatch)
+        assert methods == [("branching", "")]
+        assert found == pytest.approx(self.expected(grown))
+        assert max(seen) == 4 * EXAMPLES
+        episode.detach()
+
+    def test_share_passes_of_a_compiled_model_which_is_not_compiled_again(self, grown, monkeypatch):
+        torch._dynamo.reset()
+        model = torch.compile(grown, backend="eager")
+        found, methods, episode = self.evaluated(model, monkeypatch=monkeypatch)
+        assert methods == [("branching", "")]
+        assert found == pytest.approx(self.expected(grown))
+        torch._dynamo.utils.counters.clear()
+        step(model)
+        assert torch._dynamo.utils.counters["stats"].get("unique_graphs", 0) == 0
+        episode.detach()
+        torch._dynamo.reset()
+
+    def test_share_passes_of_a_model_compiled_in_place(self, grown, monkeypatch):
+        torch._dynamo.reset()
+        grown.compile(backend="eager")
+        found, methods, episode = self.evaluated(grown, monkeypatch=monkeypatch)
+        assert methods == [("branching", "")]
+        assert found == pytest.approx(self.expected(grown))
+        episode.detach()
+        torch._dynamo.reset()
+
+    def test_share_passes_of_a_model_in_data_parallel(self, grown, monkeypatch):
+        found, methods, episode = self.evaluated(nn.DataParallel(grown), monkeypatch=monkeypatch)
+        assert methods == [("branching", "")]
+        assert found == pytest.approx(self.expected(grown))
+        episode.detach()
 
 
 def same(batches, others):

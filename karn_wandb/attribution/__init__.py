@@ -8,7 +8,7 @@ from karn_wandb.attribution.claims import claims
 from karn_wandb.attribution.engine import CounterfactualEngine
 from karn_wandb.attribution.interactions import interaction_index
 from karn_wandb.attribution.onset import contribution_onset_epoch
-from karn_wandb.attribution.values import BatchValue, SlotAware, ValueFunction
+from karn_wandb.attribution.values import BatchValue, PartialValue, SlotAware, ValueFunction
 
 if TYPE_CHECKING:
     from karn_wandb.attribution.evaluator import ModelEvaluator
@@ -17,6 +17,7 @@ __all__ = [
     "BatchValue",
     "CounterfactualEngine",
     "ModelEvaluator",
+    "PartialValue",
     "SlotAware",
     "ValueFunction",
     "claims",

@@ -2,52 +2,68 @@
 
 from __future__ import annotations
 
-import random
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
-from karn_wandb.attribution.values import packed
-from karn_wandb.errors import AttributionError
+from karn_wandb.attribution.games import IntArray
+from karn_wandb.attribution.order import stratified_order
+from karn_wandb.attribution.outcomes import Tally
+from karn_wandb.attribution.passes import Method, Passes
+from karn_wandb.attribution.switches import Switchable, find_slots
+from karn_wandb.attribution.untouched import untouched
+from karn_wandb.errors import AttributionError, KarnWarning
 from karn_wandb.records import Coalition, Evaluation
 
+MEMORY_BUDGET = {"cpu": 2**25}
+"""Bytes that the tensors of one pass may take, unless told otherwise, by type of device: what stays near a CPU's caches."""
 
-class Switchable(Protocol):
-    """What a slot must offer to be switched off."""
+OTHER_MEMORY_BUDGET = 2**30
+"""The same on other devices, which are the faster the larger a pass."""
 
-    slot_id: str
-    alpha: float
-
-    def force_alpha(self, alpha: float) -> AbstractContextManager[None]:
-        """Blend with this alpha while the context is open."""
-        ...
+_SEEN_INPUTS = 4
+"""Examples of each batch whose inputs are remembered, to see whether they are the same the next time."""
 
 
 class ModelEvaluator:
-    """Evaluates coalitions of a classifier's slots on validation data: a value function for `CounterfactualEngine`.
+    """Evaluates coalitions of a model's slots on validation data: a value function for `CounterfactualEngine`.
 
     A slot that is on keeps its present alpha; one that is off is forced to alpha 0. One pass over the loader serves
-    all coalitions handed to `evaluate_all`. An evaluation leaves no trace: the model is in eval mode without
-    gradients meanwhile, and training flags, buffers (batch-norm statistics) and the states of the random number
-    generators are put back, also when it raises. The generators start each pass from the same state, so that loaders
-    that shuffle or augment with them give the same batches each time.
+    all coalitions handed to `evaluate_all`, and where the model allows it one pass through the model: see
+    `karn_wandb.attribution.branching`. An evaluation leaves no trace: the model is in eval mode without gradients
+    meanwhile, and training flags, buffers (batch-norm statistics) and the states of the random number generators are
+    put back, also when it raises. The generators start each pass from the same state, so that loaders that shuffle or
+    augment with them give the same batches each time.
+
+    All slots on is evaluated twice, in branches on a few examples of each batch: what differs is noise, and is warned of.
 
     Args:
-        model: Returns logits of shape [N, C] for a batch of inputs.
-        loader: Yields batches (inputs, targets), targets the classes, shape [N], the same each time it is iterated.
+        model: Returns logits of shape [N, C] for a batch of inputs, or [N, T, C] for sequences.
+        loader: Yields batches (inputs, targets), targets the classes, shape [N] or [N, T], the same each time it is
+            iterated. A target of -100 counts for nothing.
         slots: The slots; by default `model.seed_slots`. Their names are their `slot_id`s.
         device: Where to evaluate; by default where the model is.
-        per_class: Also measure accuracy by class.
+        per_class: Also measure accuracy by class; not of sequences.
+        memory_budget: Bytes that the tensors of one pass may take, beside the model and the batch; batches are cut to
+            fit, and coalitions that do not fit together get passes of their own. What an example takes is measured in an
+            ordinary pass, so kernels' own workspace is not in it. A pass of one example and coalition is made in any
+            case, and so are plain passes. By default 32 MiB on a CPU, where larger passes are slower, else 1 GiB.
+
+    Attributes:
+        method: How the newest evaluation was made: "branching", or "plain" with a pass for each coalition, which is the
+            way of models whose examples depend on each other, or of a single coalition. None before the first.
+        reason: Why it was "plain", "" when it was not.
+        extra_evaluations: What it cost beyond what was asked for, to compare and repeat, in evaluations of one coalition
+            on all examples.
 
     Raises:
-        AttributionError: The model has no slots, two of one name, or one that cannot be switched off.
+        AttributionError: The model has no slots, two of one name, or one that cannot be switched off; or the budget is
+            below 1.
     """
 
     def __init__(
@@ -58,11 +74,18 @@ class ModelEvaluator:
         device: torch.device | str | None = None,
         *,
         per_class: bool = False,
+        memory_budget: int | None = None,
     ) -> None:
+        if memory_budget is not None and memory_budget < 1:
+            raise AttributionError("memory_budget must be a number of bytes, at least 1", got=str(memory_budget))
         self.model, self.loader, self.per_class = model, loader, per_class
-        self.slots = _found_slots(model, slots)
+        self.slots = find_slots(model, slots)
+        self.method: Method | None = None
+        self.reason = ""
+        self.extra_evaluations = 0.0
         self._device = None if device is None else torch.device(device)
-        self._seen = b""
+        self._memory_budget = memory_budget
+        self._examples = _Examples()
 
     @property
     def device(self) -> torch.device:
@@ -73,6 +96,11 @@ class ModelEvaluator:
         return torch.device("cpu") if first is None else first.device
 
     @property
+    def memory_budget(self) -> int:
+        """Bytes that the tensors of one pass may take."""
+        return self._memory_budget or MEMORY_BUDGET.get(self.device.type, OTHER_MEMORY_BUDGET)
+
+    @property
     def slot_ids(self) -> tuple[str, ...]:
         """The slots, in the order of the coalitions."""
         return tuple(self.slots)
@@ -81,6 +109,11 @@ class ModelEvaluator:
     def alphas(self) -> dict[str, float]:
         """By slot, the present alpha: what "on" means."""
         return {slot_id: float(slot.alpha) for slot_id, slot in self.slots.items()}
+
+    @property
+    def n_examples(self) -> int | None:
+        """How many examples the loader yields; None before it was iterated for the first time."""
+        return self._examples.number
 
     def __call__(self, config: Coalition) -> Evaluation:
         """Evaluate one coalition; see `evaluate_all`."""
@@ -93,82 +126,158 @@ class ModelEvaluator:
             configs: For each slot, in the order of `slot_ids`, whether it is on.
 
         Returns:
-            For each coalition its mean cross-entropy, percent accuracy and correct examples.
+            For each coalition its mean cross-entropy and percent accuracy. Of classes, which examples were correct and
+            the loss of each batch; of sequences, the loss and accuracy of each.
 
         Raises:
             AttributionError: A coalition, a batch or the model's output has the wrong form, there are no examples, or
                 they are not those of the pass before.
         """
-        for config in configs:
-            if len(config) != len(self.slots):
-                raise AttributionError(f"a coalition must have {len(self.slots)} slots", got=f"{len(config)} in {config}")
-        tallies = [_Tally() for _ in configs]
-        fingerprint, device = blake2b(), self.device
-        with _no_trace(self.model, self.loader, device):
-            for batch in self.loader:
-                inputs, targets = _unpacked(batch)
-                fingerprint.update(targets.cpu().numpy().tobytes())
-                inputs, targets = inputs.to(device), targets.to(device)
-                for config, tally in zip(configs, tallies, strict=True):
-                    tally.add(self._logits(config, inputs), targets)
-        self._check_examples(fingerprint.digest())
-        return [tally.evaluation(per_class=self.per_class) for tally in tallies]
+        return self._evaluated(configs, None)
 
-    def _logits(self, config: Coalition, inputs: Tensor) -> Tensor:
-        with ExitStack() as switched_off:
-            for slot, on in zip(self.slots.values(), config, strict=True):
-                if not on:
-                    switched_off.enter_context(slot.force_alpha(0.0))
-            logits: Tensor = self.model(inputs)
-        return logits
+    def evaluate_part(self, configs: Sequence[Coalition], examples: IntArray) -> list[Evaluation]:
+        """Evaluate coalitions on some of the examples only.
 
-    def _check_examples(self, fingerprint: bytes) -> None:
-        if fingerprint == blake2b().digest():
+        Args:
+            configs: As for `evaluate_all`.
+            examples: Indices of different examples, in the order in which the loader yields them; in any order.
+
+        Returns:
+            As `evaluate_all`, the examples in the loader's order.
+
+        Raises:
+            AttributionError: As `evaluate_all`; or an example is named twice, or is none of the loader's.
+        """
+        wanted = np.sort(np.asarray(examples, dtype=np.int64))
+        if not len(wanted) or wanted[0] < 0 or (np.diff(wanted) == 0).any():
+            raise AttributionError(
+                "examples must be indices, at least 0, each once", got=f"{len(wanted)} of which {len(np.unique(wanted))} differ"
+            )
+        return self._evaluated(configs, wanted)
+
+    def stratified_order(self, rng: np.random.Generator) -> IntArray:
+        """A random order of the examples of which every beginning is stratified by class; of sequences, a random order.
+
+        Args:
+            rng: Decides the order within each class.
+
+        Returns:
+            Indices for `evaluate_part`, shape [n_examples].
+
+        Raises:
+            AttributionError: As `evaluate_all`, of the batches.
+        """
+        if self._examples.number is None:
+            with untouched(self.model, self.loader, self.device):
+                for _ in self._batches():
+                    pass
+        classes = self._examples.classes
+        return rng.permutation(self._examples.number or 0) if classes is None else stratified_order(classes, rng)
+
+    def _evaluated(self, configs: Sequence[Coalition], wanted: IntArray | None) -> list[Evaluation]:
+        coalitions = [self._coalition(config) for config in configs]
+        if not coalitions:
+            return []
+        device, tally, start = self.device, Tally(), 0
+        passes = Passes(self.model, list(self.slots.values()), coalitions, self.memory_budget)
+        with untouched(self.model, self.loader, device):
+            for inputs, targets in self._batches():
+                rows = _rows(wanted, start, len(targets))
+                start += len(targets)
+                if rows is not None:
+                    found = passes.outcomes(inputs.to(device), targets.to(device), rows)
+                    tally.add(found, targets[rows])
+        if wanted is not None and wanted[-1] >= start:
+            raise AttributionError("every example must be one of the loader's", got=f"example {wanted[-1]} of {start}")
+        self.method, self.reason, self.extra_evaluations = passes.method, passes.reason, passes.extra / start
+        if passes.noisy:
+            warnings.warn(
+                "all slots on, evaluated twice, gave different logits: something in the model is random in eval mode, such as "
+                "dropout left on. Differences between coalitions contain that noise.",
+                KarnWarning,
+                stacklevel=3,
+            )
+        return list(tally.evaluations(per_class=self.per_class))
+
+    def _coalition(self, config: Coalition) -> Coalition:
+        if len(config) != len(self.slots):
+            raise AttributionError(f"a coalition must have {len(self.slots)} slots", got=f"{len(config)} in {config}")
+        return tuple(map(bool, config))
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The loader's batches that have examples; at the end, whether they were the same as before."""
+        seen = _Seen()
+        for batch in self.loader:
+            inputs, targets = _unpacked(batch)
+            if len(targets):
+                seen.add(inputs, targets)
+                yield inputs, targets
+        self._examples = seen.checked(self._examples)
+
+
+class _Examples(NamedTuple):
+    """What is known of the loader's examples.
+
+    Attributes:
+        number: How many; None when none were seen.
+        classes: Their classes; None of sequences.
+        inputs: A fingerprint of some of the inputs.
+        targets: One of all targets.
+    """
+
+    number: int | None = None
+    classes: IntArray | None = None
+    inputs: bytes = b""
+    targets: bytes = b""
+
+
+class _Seen:
+    """The examples of one pass over the loader."""
+
+    def __init__(self) -> None:
+        self._targets: list[Tensor] = []
+        self._inputs, self._fingerprint = blake2b(), blake2b()
+
+    def add(self, inputs: Tensor, targets: Tensor) -> None:
+        self._targets.append(targets)
+        if inputs.layout is torch.strided and not inputs.is_nested:
+            self._inputs.update(_bytes(inputs[:_SEEN_INPUTS]))
+        self._fingerprint.update(_bytes(targets))
+
+    def checked(self, before: _Examples) -> _Examples:
+        """What was seen, compared with what was seen before."""
+        if not self._targets:
             raise AttributionError("the loader yielded no examples", do="Pass a loader that can be iterated more than once.")
-        if self._seen not in (b"", fingerprint):
+        classes = None
+        if self._targets[0].ndim == 1:
+            classes = torch.cat(self._targets).cpu().long().numpy()
+        now = _Examples(sum(map(len, self._targets)), classes, self._inputs.digest(), self._fingerprint.digest())
+        if before.number is not None and before.targets != now.targets:
             raise AttributionError(
                 "the loader must yield the same examples in the same order each time it is iterated",
                 got="other targets than before",
                 do="Pass a loader without shuffling.",
             )
-        self._seen = fingerprint
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What one coalition made of the batches; nothing is copied from the device before the end."""
-
-    losses: list[Tensor] = field(default_factory=list)
-    correct: list[Tensor] = field(default_factory=list)
-    targets: list[Tensor] = field(default_factory=list)
-
-    def add(self, logits: Tensor, targets: Tensor) -> None:
-        if logits.ndim != 2 or targets.shape != logits.shape[:1]:
-            raise AttributionError(
-                "the model must return logits of shape [N, C] for targets of shape [N]",
-                got=f"{list(logits.shape)} for {list(targets.shape)}",
-                do="For other tasks write a value function that returns an Evaluation.",
+        if before.number is not None and before.inputs != now.inputs:
+            warnings.warn(
+                "the loader yielded other inputs than the time before, with the same targets: it augments them with random "
+                "numbers of its own. Evaluations from different passes are not comparable to the last digit.",
+                KarnWarning,
+                stacklevel=5,
             )
-        self.losses.append(cross_entropy(logits.float(), targets, reduction="sum"))
-        self.correct.append(logits.argmax(dim=1) == targets)
-        self.targets.append(targets)
-
-    def evaluation(self, *, per_class: bool) -> Evaluation:
-        correct = torch.cat(self.correct).cpu()
-        accuracy_of = None
-        if per_class:
-            targets = torch.cat(self.targets).cpu()
-            accuracy_of = {label: _percent(correct[targets == label]) for label in sorted(set(targets.tolist()))}
-        return Evaluation(
-            loss=float(torch.stack(self.losses).cpu().double().sum()) / len(correct),
-            accuracy=_percent(correct),
-            correct=packed(correct.numpy()),
-            per_class_accuracy=accuracy_of,
-        )
+        return now
 
 
-def _percent(correct: Tensor) -> float:
-    return 100 * int(correct.sum()) / len(correct)
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+
+
+def _rows(wanted: IntArray | None, start: int, size: int) -> Tensor | slice | None:
+    """Which rows of the batch that begins with example `start` are wanted; None when none is."""
+    if wanted is None:
+        return slice(None)
+    first, last = np.searchsorted(wanted, (start, start + size))
+    return torch.from_numpy(wanted[first:last] - start) if first < last else None
 
 
 def _unpacked(batch: object) -> tuple[Tensor, Tensor]:
@@ -179,62 +288,3 @@ def _unpacked(batch: object) -> tuple[Tensor, Tensor]:
         got=type(batch).__name__,
         do="For other batches write a value function that returns an Evaluation.",
     )
-
-
-def _found_slots(model: nn.Module, slots: Mapping[str, Switchable] | None) -> dict[str, Switchable]:
-    given = (getattr(model, "seed_slots", None) or {}) if slots is None else slots
-    if not given:
-        raise AttributionError(
-            f"{type(model).__name__} has no slots",
-            do='Give it a mapping `seed_slots`, or pass slots={"early": ...}.',
-        )
-    found: dict[str, Switchable] = {}
-    for name, slot in given.items():
-        missing = [part for part in ("slot_id", "alpha", "force_alpha") if not hasattr(slot, part)]
-        if missing:
-            raise AttributionError(
-                f"slot {name!r} cannot be switched off",
-                got=f"a {type(slot).__name__} without {', '.join(missing)}",
-                do="Give it a `slot_id`, an `alpha` and a context manager `force_alpha(alpha)`.",
-            )
-        if found.setdefault(str(slot.slot_id), slot) is not slot:
-            raise AttributionError("every slot must have a slot_id of its own", got=f"{slot.slot_id!r} twice")
-    return found
-
-
-@contextmanager
-def _no_trace(model: nn.Module, loader: object, device: torch.device) -> Iterator[None]:
-    """Eval mode without gradients, loaders' generators at a fixed state; afterwards everything as it was."""
-    training = [(module, module.training) for module in model.modules()]
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    with _fixed_randomness(loader, device), torch.no_grad():
-        try:
-            model.eval()
-            yield
-        finally:
-            for module, flag in training:
-                module.training = flag
-            for buffer, before in buffers:
-                if not torch.equal(buffer, before):
-                    buffer.copy_(before)
-
-
-@contextmanager
-def _fixed_randomness(loader: object, device: torch.device) -> Iterator[None]:
-    """Seed the generators a loader may draw from: Python's, NumPy's, torch's and its own; afterwards put them back."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 -- whoever draws from the global one is not us
-    owners = (loader, getattr(loader, "sampler", None))
-    own = [g for owner in owners if isinstance(g := getattr(owner, "generator", None), torch.Generator)]
-    before = [generator.get_state() for generator in own]
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        try:
-            random.seed(0)
-            np.random.seed(0)  # noqa: NPY002 -- the same
-            for generator in (torch.default_generator, *own):
-                generator.manual_seed(0)
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)  # noqa: NPY002 -- the same
-            for generator, state in zip(own, before, strict=True):
-                generator.set_state(state)

@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from karn_wandb.attribution.games import IntArray
 from karn_wandb.errors import AttributionError
 from karn_wandb.records import Bits, Coalition, CounterfactualResult, Evaluation, Metric
 
@@ -28,6 +29,24 @@ class BatchValue(Protocol):
 
     def evaluate_all(self, configs: Sequence[Coalition]) -> Sequence[Evaluation]:
         """One evaluation for each coalition, in the same order."""
+        ...
+
+
+@runtime_checkable
+class PartialValue(Protocol):
+    """A value that can be asked about a part of the validation examples."""
+
+    @property
+    def n_examples(self) -> int | None:
+        """How many examples there are; None as long as that is not known, which `stratified_order` changes."""
+        ...
+
+    def stratified_order(self, rng: np.random.Generator) -> IntArray:
+        """A random order of all examples, by their indices, of which every beginning is a fair sample."""
+        ...
+
+    def evaluate_part(self, configs: Sequence[Coalition], examples: IntArray) -> Sequence[Evaluation]:
+        """One evaluation for each coalition, of exactly these examples."""
         ...
 
 

@@ -347,8 +347,8 @@ def test_batches_that_are_no_pairs(model, data):
 def test_outputs_that_are_no_logits(model, data):
     model.head = nn.Unflatten(1, (6, 1))
     assert message(lambda: ModelEvaluator(model, loader_of(data))((True, True))) == (
-        "the model must return logits of shape [N, C] for targets of shape [N]; got [16, 6, 1] for [16]. "
-        "For other tasks write a value function that returns an Evaluation."
+        "the model must return logits of shape [N, C] for targets of shape [N], or [N, T, C] for [N, T]; "
+        "got [16, 6, 1] for [16]. For other tasks write a value function that returns an Evaluation."
     )
 
 
