@@ -412,7 +412,11 @@ def test_eight_accuracies_and_their_number_of_examples_bound_the_error():
     """Early's is at most that of flips as 63.5 and 62.3 % allow, and so on: of 10,000 examples, about 0.84 points."""
     value = lambda config: Evaluation(accuracy=MATRIX[config], n_examples=10_000)  # noqa: E731 -- one line
     found = CounterfactualEngine().evaluate(SLOTS, value, 7).shapley_values["early"]
-    assert (found.mean, found.std, found.evaluation_method) == (pytest.approx(19 / 15), pytest.approx(0.84, abs=0.01), "binomial_bound")
+    assert (found.mean, found.std, found.evaluation_method) == (
+        pytest.approx(19 / 15),
+        pytest.approx(0.84, abs=0.01),
+        "binomial_bound",
+    )
 
 
 def test_correct_bits_are_no_outcomes_of_a_loss():

@@ -67,7 +67,9 @@ def test_a_matrix_read_back_gives_the_numbers_it_was_logged_with(told, seed):
 
 def test_without_its_outcomes_a_matrix_still_bounds_its_errors():
     value = per_example(np.random.default_rng(0))
-    kept, bare = (CounterfactualEngine(CounterfactualConfig(keep_outcomes=keep)).evaluate(SLOTS, value, 1) for keep in (True, False))
+    kept, bare = (
+        CounterfactualEngine(CounterfactualConfig(keep_outcomes=keep)).evaluate(SLOTS, value, 1) for keep in (True, False)
+    )
     assert bare.shapley_values == kept.shapley_values
     for known, bound in zip(shapley_estimates(kept).values(), shapley_estimates(bare).values(), strict=True):
         assert (known.evaluation_method, bound.evaluation_method) == ("per_example", "binomial_bound")

@@ -257,7 +257,9 @@ def test_the_finest_outcomes_that_all_coalitions_have_are_used():
 
 
 def test_a_single_example_or_group_has_no_spread():
-    one = [CounterfactualResult(config=(on,), val_accuracy=100.0, correct=(True,), group_accuracies=(100.0,)) for on in (False, True)]
+    one = [
+        CounterfactualResult(config=(on,), val_accuracy=100.0, correct=(True,), group_accuracies=(100.0,)) for on in (False, True)
+    ]
     assert best_outcomes(one, "accuracy", None, 1) is None
     assert best_outcomes([], "accuracy", None, 40) is None
 
