@@ -81,7 +81,8 @@ def shapley_weights(n: int) -> FloatArray:
 
 def main_effect_weights(n: int) -> FloatArray:
     """What each slot's main effect gives each coalition of a table, shape [n, 2^n]."""
-    return np.where(switched_on(n), 1.0, -1.0) / 2 ** (n - 1)
+    weight = 0.5 ** (n - 1)
+    return np.where(switched_on(n), weight, -weight)
 
 
 def moebius_transform(table: FloatArray) -> FloatArray:

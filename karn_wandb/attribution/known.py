@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from typing import Self
 
 import numpy as np
@@ -22,7 +23,7 @@ class KnownGame:
     Attributes:
         slot_ids: The slots, in the order of each coalition.
         metric: What the game is: percent accuracy, or minus the loss.
-        results: Evaluated coalitions that have a value, in the order in which binary numbers count.
+        results: Evaluated coalitions that have a finite value, in the order in which binary numbers count.
         group_sizes: Examples in each group of outcomes; None for groups of one size, or none.
         n_examples: Independent examples that an accuracy is a share of; None when unknown.
     """
@@ -37,8 +38,9 @@ class KnownGame:
     def of(cls, matrix: CounterfactualMatrix) -> Self:
         """The game of a matrix, such as one read back."""
         name = "val_accuracy" if matrix.metric == "accuracy" else "val_loss"
-        results = (result for result in matrix.configs if getattr(result, name) is not None)
-        ordered = tuple(sorted(results, key=lambda result: result.config))
+        values = ((result, getattr(result, name)) for result in matrix.configs)
+        finite = (result for result, value in values if value is not None and isfinite(value))
+        ordered = tuple(sorted(finite, key=lambda result: result.config))
         return cls(matrix.slot_ids, matrix.metric, ordered, matrix.group_sizes, matrix.n_examples)
 
     @cached_property
@@ -76,10 +78,10 @@ class KnownGame:
         n = len(self.slot_ids)
         if not 1 <= n <= MAX_SLOTS:
             raise AttributionError(f"{asker} needs a matrix of 1 to {MAX_SLOTS} named slots", got=f"{n} slot_ids")
-        if not self.is_full or not np.isfinite(self.values).all():
+        if not self.is_full:
             raise AttributionError(
                 f"{asker} needs the value of all {2**n} coalitions of {n} slots",
-                got=str(int(np.isfinite(self.values).sum())),
+                got=str(len(self.results)),
                 do="Evaluate with CounterfactualConfig(force_full_factorial=True).",
             )
         return self.values

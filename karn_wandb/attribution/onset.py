@@ -44,6 +44,7 @@ def contribution_periods(
     epochs: Sequence[int],
     values: Sequence[float | None],
     threshold: float,
+    *,
     off_threshold: float | None = None,
     lower: Sequence[float | None] | None = None,
     consecutive: int = 3,
@@ -73,7 +74,7 @@ def contribution_periods(
     """
     bounds = values if lower is None else lower
     off = threshold if off_threshold is None else off_threshold
-    _check(epochs, values, bounds, threshold, off, consecutive)
+    _check(epochs, (values, bounds), (off, threshold), consecutive)
     periods: list[Period] = []
     contributes, run = False, 0
     for place, (value, bound) in enumerate(zip(values, bounds, strict=True)):
@@ -92,19 +93,16 @@ def contribution_periods(
 
 def _check(
     epochs: Sequence[int],
-    values: Sequence[float | None],
-    bounds: Sequence[float | None],
-    threshold: float,
-    off_threshold: float,
+    series: tuple[Sequence[float | None], Sequence[float | None]],
+    thresholds: tuple[float, float],
     consecutive: int,
 ) -> None:
-    if not len(epochs) == len(values) == len(bounds):
-        raise AttributionError(
-            "epochs, values and lower must be equally long", got=f"{len(epochs)}, {len(values)} and {len(bounds)}"
-        )
+    values, bounds = map(len, series)
+    if not len(epochs) == values == bounds:
+        raise AttributionError("epochs, values and lower must be equally long", got=f"{len(epochs)}, {values} and {bounds}")
     if any(later <= earlier for earlier, later in pairwise(epochs)):
         raise AttributionError("epochs must increase", got=str(list(epochs)))
-    if not off_threshold <= threshold:
-        raise AttributionError("off_threshold must be at most the threshold", got=f"{off_threshold} and {threshold}")
+    if not thresholds[0] <= thresholds[1]:
+        raise AttributionError("off_threshold must be at most the threshold", got="{} and {}".format(*thresholds))
     if consecutive < 1:
         raise AttributionError("consecutive must be at least 1", got=str(consecutive))

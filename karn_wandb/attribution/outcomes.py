@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import isfinite, sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -46,15 +46,16 @@ class Units:
         """
         units, n = len(self.sizes), self.sizes.sum()
         weights = sqrt((units - 1) / units) * self.sizes / (n - self.sizes)
-        packed = self.stored.dtype == np.uint8
         step = max(8, _CHUNK // max(1, len(coalitions)) // 8 * 8)
         for start in range(0, units, step):
-            weight = weights[start : start + step]
-            if packed:
-                bits = np.unpackbits(self.stored[coalitions, start // 8 : (start + step) // 8], axis=1, count=len(weight))
-                yield np.multiply(bits, 100.0), weight
-            else:
-                yield self.stored[coalitions, start : start + step].astype(np.float64), weight
+            part = slice(start, min(start + step, units))
+            yield self._outcomes(coalitions, part), weights[part]
+
+    def _outcomes(self, coalitions: IntArray, part: slice) -> FloatArray:
+        if self.method == "group_jackknife":
+            return np.asarray(self.stored[coalitions, part], dtype=np.float64)
+        packed = np.asarray(self.stored[coalitions, part.start // 8 : -(-part.stop // 8)], dtype=np.uint8)
+        return np.multiply(np.unpackbits(packed, axis=1, count=part.stop - part.start), 100.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def best_outcomes(
             means = np.array([100 * b.ones() / len(b) for b in bits])
             return Units("per_example", stored, np.ones(len(bits[0])), means)
     groups = [_groups(result, metric) for result in results]
-    given = [group for group in groups if group]
+    given = [group for group in groups if group and all(map(isfinite, group))]
     if given and len(given) == len(results) and len(given[0]) > 1:
         values = np.array(given)
         sizes = np.ones(values.shape[1]) if group_sizes is None else np.array(group_sizes, dtype=np.float64)

@@ -143,10 +143,8 @@ class Reader:
                 f"the value of {self.name(config)} must be a result of that coalition", got=f"one of {result.config}"
             )
         if result.correct:
-            result, n_examples = (
-                self._with_share(config, result, 100 * result.correct.ones() / len(result.correct)),
-                len(result.correct),
-            )
+            n_examples = len(result.correct)
+            result = self._with_share(config, result, 100 * result.correct.ones() / n_examples)
         result = replace(
             result,
             val_loss=self._mean_of_groups(config, "loss", result.val_loss, result.group_losses, group_sizes),

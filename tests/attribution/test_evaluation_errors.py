@@ -311,8 +311,7 @@ def test_the_bounds_intervals_hold_the_truth_more_often_than_they_say():
 @pytest.mark.slow
 @pytest.mark.parametrize("known", ["per_example", "group_jackknife", "binomial_bound"])
 def test_intervals_of_four_thousand_games(known):
-    covered, false, true = coverage(known, games=4000, examples=1000, seed=1)
-    print(f"{known}: coverage {covered:.4f}, null slot claimed {false:.4f}, early claimed {true:.4f}")
+    covered, false, _ = coverage(known, games=4000, examples=1000, seed=1)
     assert covered >= 0.95 if known == "binomial_bound" else 0.93 <= covered <= 0.97
     assert false <= 0.03
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from karn_wandb.attribution.games import (
-    coalition_sizes,
     main_effect_weights,
     main_effects,
     moebius_transform,

@@ -1,5 +1,7 @@
 """When a contribution counts as begun, and when as ended."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -118,7 +120,7 @@ def test_periods_follow_each_other_and_each_begins_and_ends_with_its_evidence(va
     periods = contribution_periods(epochs, values, 0.5, off_threshold=off, consecutive=consecutive)
     times = [time for period in periods for time in (period.onset, period.offset) if time is not None]
     assert times == sorted(times)
-    assert all(later - earlier >= consecutive for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later - earlier >= consecutive for earlier, later in pairwise(times))
     for period in periods:
         begun = values[period.onset - 3 :][:consecutive]
         assert len(begun) == consecutive
