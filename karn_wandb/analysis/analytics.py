@@ -21,6 +21,7 @@ from karn_wandb.records import (
     PolicySnapshot,
     Record,
     SeedContributionSummary,
+    ShapleyEstimate,
 )
 
 
@@ -189,6 +190,10 @@ class MorphogeneticAnalytics:
     def training_health(self) -> HealthReport | None:
         """The health report of the newest epoch; None before the first."""
         return self.health
+
+    def shapley_by_epoch(self) -> dict[int, dict[str, ShapleyEstimate]]:
+        """The Shapley values of each epoch that was evaluated, of two evaluations the newer, by increasing epoch."""
+        return self._contributions.shapley_by_epoch()
 
     def contribution_onset_epoch(self, slot_id: str, threshold: float = 0.5) -> int | None:
         """First epoch from which the slot's Shapley value stays above the threshold (review, P3-14).

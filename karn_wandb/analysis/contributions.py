@@ -68,6 +68,13 @@ class Contributions:
         """Remember the stages and alphas of an epoch."""
         self._slots.append((snapshot.epoch, {name: (slot.stage, slot.alpha) for name, slot in snapshot.slots.items()}))
 
+    def shapley_by_epoch(self) -> dict[int, dict[str, ShapleyEstimate]]:
+        """The Shapley values of each evaluation, by increasing epoch."""
+        return {
+            epoch: {slot: point.shapley for slot, point in found.points.items() if point.shapley is not None}
+            for epoch, found in self._by_epoch()
+        }
+
     def trajectory(self, slot_id: str) -> list[ContributionPoint]:
         """The evaluations that had the slot, by epoch."""
         slots = dict(self._slots)

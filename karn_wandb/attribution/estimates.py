@@ -76,7 +76,7 @@ def shapley_of(game: KnownGame) -> dict[str, ShapleyEstimate]:
             n_samples=len(game.results),
             algorithm="exact",
             evaluation_method=value.evaluation_method,
-            evaluation_df=value.df,
+            evaluation_freedom=value.degrees_of_freedom,
         )
         for slot, value in zip(game.slot_ids, found, strict=True)
     }
@@ -110,7 +110,7 @@ def linear_estimates(game: KnownGame, weights: FloatArray, means: FloatArray | N
     if errors is None:
         return [Estimate(mean) for mean in means.tolist()]
     return [
-        Estimate(mean, std, *interval(mean, std, errors.df), evaluation_method=errors.method, df=errors.df)
+        Estimate(mean, std, *interval(mean, std, errors.degrees_of_freedom), errors.method, errors.degrees_of_freedom)
         for mean, std in zip(means.tolist(), _cleared(errors.std, rounding).tolist(), strict=True)
     ]
 

@@ -142,7 +142,7 @@ def regime(found: Estimate, margin: float) -> Regime:
         return "synergy"
     if found.ci_high < 0:
         return "interference"
-    low, high = interval(found.mean, found.std, found.df, confidence=0.90)
+    low, high = interval(found.mean, found.std, found.degrees_of_freedom, confidence=0.90)
     return "independence" if -margin <= low and high <= margin else "undecided"
 
 

@@ -107,7 +107,8 @@ class Solution:
                 n_samples=2 * pairs,
                 algorithm="permutation_antithetic",
                 evaluation_method=None if evaluation is None else evaluation.method,
-                evaluation_df=math.inf if evaluation is None else evaluation.df,
+                sampling_freedom=pairs - 1,
+                evaluation_freedom=math.inf if evaluation is None else evaluation.degrees_of_freedom,
             )
             for slot, mean, drawn, measured in parts
         }

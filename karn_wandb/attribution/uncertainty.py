@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtr, stdtridf, stdtrit
+from scipy.special import stdtr, stdtrit
 
 from karn_wandb.attribution.games import FloatArray, IntArray
 from karn_wandb.attribution.outcomes import Outcomes, Shares, Units
@@ -26,12 +26,12 @@ class EvaluationErrors:
     Attributes:
         std: One for each statistic, in the game's unit.
         method: How they are known; see `ShapleyEstimate.evaluation_method`.
-        df: Degrees of freedom of Student's t, units - 1; infinite (normal) for a bound.
+        degrees_of_freedom: Of Student's t, units - 1; infinite (normal) for a bound.
     """
 
     std: FloatArray
     method: EvaluationMethod
-    df: float
+    degrees_of_freedom: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Estimate:
         ci_low: Lower end of the 95 % interval; None without a standard error.
         ci_high: Upper end of the 95 % interval; None without a standard error.
         evaluation_method: How the standard error is known, as in `ShapleyEstimate`.
-        df: Degrees of freedom of its Student's t; infinite for a normal one.
+        degrees_of_freedom: Of Student's t behind the interval; infinite for the normal distribution.
     """
 
     mean: float
@@ -52,7 +52,7 @@ class Estimate:
     ci_low: float | None = None
     ci_high: float | None = None
     evaluation_method: EvaluationMethod | None = None
-    df: float = math.inf
+    degrees_of_freedom: float = math.inf
 
 
 def evaluation_errors(weights: FloatArray, outcomes: Outcomes | None) -> EvaluationErrors | None:
@@ -140,9 +140,9 @@ def _largest_variance(weights: FloatArray, shares: FloatArray) -> float:
     return float(widths @ (heights - widths @ heights) ** 2)
 
 
-def interval(mean: float, std: float, df: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def interval(mean: float, std: float, degrees_of_freedom: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Student's two-sided interval; the normal one for infinite degrees of freedom."""
-    margin = float(stdtrit(df, (1 + confidence) / 2)) * std
+    margin = float(stdtrit(degrees_of_freedom, (1 + confidence) / 2)) * std
     return mean - margin, mean + margin
 
 
@@ -153,9 +153,9 @@ def estimate(
     evaluation: float | None,
     n_samples: int,
     algorithm: Algorithm,
-    sampling_df: float | None = None,
+    sampling_freedom: float = math.inf,
+    evaluation_freedom: float = math.inf,
     evaluation_method: EvaluationMethod | None = None,
-    evaluation_df: float = math.inf,
 ) -> ShapleyEstimate:
     """A Shapley value with the standard error and 95 % interval that its two errors give it.
 
@@ -168,18 +168,18 @@ def estimate(
         evaluation: Standard error from the validation set, None when not measured.
         n_samples: Permutations sampled, or coalitions evaluated when exact.
         algorithm: How the value was computed.
-        sampling_df: Degrees of freedom of the sampling error; None for those of antithetic pairs, pairs - 1.
+        sampling_freedom: Degrees of freedom of the sampling error.
+        evaluation_freedom: Degrees of freedom of the validation set's error.
         evaluation_method: How the validation set's error is known.
-        evaluation_df: Its degrees of freedom.
     """
     exact = algorithm == "exact"
     unknown = sampling is None or (exact and evaluation is None)
     std = None if unknown else math.hypot(sampling or 0.0, evaluation or 0.0)
-    low = high = None
+    low = high = freedom = None
     if std is not None:
-        sampled_df = n_samples / 2 - 1 if sampling_df is None else sampling_df
-        df = _satterthwaite(std, (sampling or 0.0, sampled_df), (evaluation or 0.0, evaluation_df))
-        low, high = interval(mean, std, df)
+        found = _satterthwaite(std, (sampling or 0.0, sampling_freedom), (evaluation or 0.0, evaluation_freedom))
+        low, high = interval(mean, std, found)
+        freedom = found if math.isfinite(found) else None
     return ShapleyEstimate(
         mean=mean,
         std=std,
@@ -191,33 +191,19 @@ def estimate(
         sampling_std=sampling,
         evaluation_std=evaluation,
         evaluation_method=evaluation_method,
+        degrees_of_freedom=freedom,
     )
 
 
 def _satterthwaite(std: float, *parts: tuple[float, float]) -> float:
-    """Degrees of freedom of a sum of independent parts (error, degrees of freedom).
+    """Degrees of freedom of a sum of independent parts (error, degrees of freedom); infinite for none.
 
     Source: Satterthwaite (1946), An approximate distribution of estimates of variance components.
     """
     if not std:
         return math.inf
-    uncertain = sum((error / std) ** 4 / df for error, df in parts if error)
+    uncertain = sum((error / std) ** 4 / freedom for error, freedom in parts if error)
     return 1 / uncertain if uncertain else math.inf
-
-
-def degrees_of_freedom(found: ShapleyEstimate) -> float:
-    """Of Student's t, read off the estimate's own interval, so that a p-value never disagrees with it.
-
-    Infinite (normal) without an interval.
-    """
-    if not found.std or found.ci_low is None or found.ci_high is None:
-        return math.inf
-    quantile = (found.ci_high - found.ci_low) / 2 / found.std
-    tail = (1 + CONFIDENCE) / 2
-    if quantile <= stdtrit(math.inf, tail) * (1 + 1e-9):
-        return math.inf
-    # Where rounding of a huge mean blurs its narrow interval: no estimate has less than one.
-    return 1.0 if quantile >= stdtrit(1.0, tail) else float(stdtridf(tail, quantile))
 
 
 def p_positive(found: ShapleyEstimate) -> float:
@@ -226,4 +212,5 @@ def p_positive(found: ShapleyEstimate) -> float:
         return 1.0
     if found.std == 0:
         return float(found.mean <= 0)
-    return float(stdtr(degrees_of_freedom(found), -found.mean / found.std))
+    freedom = math.inf if found.degrees_of_freedom is None else found.degrees_of_freedom
+    return float(stdtr(freedom, -found.mean / found.std))

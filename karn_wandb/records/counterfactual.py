@@ -139,6 +139,7 @@ class ShapleyEstimate(Record):
         evaluation_method: How that part is known: "per_example" (each example's own Shapley values), "group_jackknife" (leaving
             out one batch or sequence at a time) or "binomial_bound" (only accuracies and their number of examples: an upper
             bound); None when it is not.
+        degrees_of_freedom: Of Student's t behind the interval; None for the normal distribution, or without interval.
     """
 
     mean: Finite
@@ -151,6 +152,7 @@ class ShapleyEstimate(Record):
     sampling_std: NonNegative | None = None
     evaluation_std: NonNegative | None = None
     evaluation_method: EvaluationMethod | None = None
+    degrees_of_freedom: NonNegative | None = None
 
 
 @record

@@ -324,6 +324,8 @@ class TestTrajectories:
         analytics = observed(shapley(3, a=1.0), shapley(1, a=2.0), shapley(3, a=4.0), shapley(2, b=1.0))
         assert [(point.epoch, point.shapley.mean) for point in analytics.contribution_trajectory("a")] == [(1, 2.0), (3, 4.0)]
         assert analytics.contribution_trajectory("c") == []
+        means = {n: {slot: e.mean for slot, e in values.items()} for n, values in analytics.shapley_by_epoch().items()}
+        assert list(means.items()) == [(1, {"a": 2.0}), (2, {"b": 1.0}), (3, {"a": 4.0})]
 
     def test_of_an_interaction_say_its_regime_whichever_slot_is_named_first(self):
         analytics = observed(self.evaluated(2), shapley(3, early=1.0), self.evaluated(4))

@@ -49,9 +49,11 @@ def test_each_kind_of_estimate_is_tested_by_its_own_distribution():
     exact = {"sampling": 0.0, "evaluation": 1.0, "n_samples": 8, "algorithm": "exact"}
     kinds = {
         "bound": estimate(2.0, evaluation_method="binomial_bound", **exact),
-        "eight_groups": estimate(2.0, evaluation_method="group_jackknife", evaluation_df=7, **exact),
-        "examples": estimate(2.0, evaluation_method="per_example", evaluation_df=49, **exact),
-        "ten_pairs": estimate(2.0, sampling=1.0, evaluation=None, n_samples=20, algorithm="permutation_antithetic"),
+        "eight_groups": estimate(2.0, evaluation_method="group_jackknife", evaluation_freedom=7, **exact),
+        "examples": estimate(2.0, evaluation_method="per_example", evaluation_freedom=49, **exact),
+        "ten_pairs": estimate(
+            2.0, sampling=1.0, evaluation=None, n_samples=20, algorithm="permutation_antithetic", sampling_freedom=9
+        ),
         "unknown": estimate(2.0, sampling=0.0, evaluation=None, n_samples=8, algorithm="exact"),
     }
     p_values = {

@@ -91,7 +91,7 @@ def test_removal_costs_are_paired_differences():
     differences = 100.0 * np.subtract(on, off, dtype=float)
     assert (found.mean, found.std) == (pytest.approx(10.0), pytest.approx(differences.std(ddof=1) / np.sqrt(10)))
     assert found.ci_low < 0 < found.ci_high
-    assert (found.evaluation_method, found.df) == ("per_example", 9)
+    assert (found.evaluation_method, found.degrees_of_freedom) == ("per_example", 9)
 
 
 def test_removal_costs_are_of_the_slots_whose_removal_was_evaluated():

@@ -65,7 +65,7 @@ def test_the_error_is_that_of_each_examples_own_values():
     own = np.stack([shapley_values(100.0 * correct[:, x]) for x in range(77)])
     found = evaluation_errors(shapley_weights(3), by_example(correct))
     np.testing.assert_allclose(found.std, own.std(axis=0, ddof=1) / math.sqrt(77), rtol=1e-12)
-    assert (found.method, found.df) == ("per_example", 76)
+    assert (found.method, found.degrees_of_freedom) == ("per_example", 76)
 
 
 def test_the_error_of_one_slot_is_that_of_paired_proportions():
@@ -107,7 +107,7 @@ def test_groups_of_one_size_have_the_error_of_a_mean_of_groups(values):
     found = evaluation_errors(main_effect_weights(3), by_group(values))
     own = main_effect_weights(3) @ values
     np.testing.assert_allclose(found.std, own.std(axis=1, ddof=1) / math.sqrt(6), atol=1e-9)
-    assert (found.method, found.df) == ("group_jackknife", 5)
+    assert (found.method, found.degrees_of_freedom) == ("group_jackknife", 5)
 
 
 @given(arrays(np.float64, (4, 5), elements=st.floats(-10, 10)), st.lists(st.integers(1, 500), min_size=5, max_size=5))
@@ -160,7 +160,7 @@ def test_the_bound_is_the_largest_variance_any_dependence_gives(terms):
     expected = max(-best.fun - (weights @ shares) ** 2, 0.0)
     found = evaluation_errors(weights[None], Shares(shares, 101))
     assert found.std[0] == pytest.approx(100 * math.sqrt(expected / 100), abs=1e-3)
-    assert (found.method, found.df) == ("binomial_bound", math.inf)
+    assert (found.method, found.degrees_of_freedom) == ("binomial_bound", math.inf)
 
 
 def test_the_bound_of_one_slot_is_the_most_examples_it_may_have_flipped():

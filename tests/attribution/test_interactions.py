@@ -262,7 +262,7 @@ def flips(i, j):
 
 
 def estimated(mean, std, df=float("inf")):
-    return Estimate(mean, std, *interval(mean, std, df), df=df)
+    return Estimate(mean, std, *interval(mean, std, df), degrees_of_freedom=df)
 
 
 @pytest.mark.parametrize(
