@@ -94,6 +94,7 @@ def removal_costs_of(game: KnownGame) -> dict[str, Estimate]:
     return dict(zip(differences, found, strict=True))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of losses near the largest number there is
 def linear_estimates(game: KnownGame, weights: FloatArray, means: FloatArray | None = None) -> list[Estimate]:
     """Statistics that are linear in the game, each with its standard error.
 
@@ -116,4 +117,4 @@ def linear_estimates(game: KnownGame, weights: FloatArray, means: FloatArray | N
 
 
 def _cleared(numbers: FloatArray, rounding: FloatArray) -> FloatArray:
-    return np.where(np.abs(numbers) <= rounding, 0.0, numbers)
+    return np.where(np.abs(numbers) < rounding, 0.0, numbers)

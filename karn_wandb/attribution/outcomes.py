@@ -96,7 +96,8 @@ def best_outcomes(
             return Units("per_example", stored, np.ones(len(bits[0])), means)
     groups = [_groups(result, metric) for result in results]
     given = [group for group in groups if group and all(map(isfinite, group))]
-    if given and len(given) == len(results) and len(given[0]) > 1:
+    sized = group_sizes is None or not given or len(group_sizes) == len(given[0])
+    if sized and given and len(given) == len(results) and len(given[0]) > 1:
         values = np.array(given)
         sizes = np.ones(values.shape[1]) if group_sizes is None else np.array(group_sizes, dtype=np.float64)
         return Units("group_jackknife", values, sizes, values @ sizes / sizes.sum())

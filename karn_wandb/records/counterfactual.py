@@ -266,12 +266,6 @@ class CounterfactualMatrix(Record):
                     got=" and ".join(map(str, lengths)),
                     do="Evaluate the same examples in the same groups for all coalitions.",
                 )
-        for result in self.configs:
-            for groups in (result.group_losses, result.group_accuracies):
-                if self.group_sizes is not None and groups is not None and len(groups) != len(self.group_sizes):
-                    raise RecordError(
-                        "every group of the matrix must have a size", got=f"{len(groups)} groups, {len(self.group_sizes)} sizes"
-                    )
 
     def value(self, config: Coalition) -> float | None:
         """The game's value of a coalition: percent accuracy or minus the loss; None when it was not evaluated."""

@@ -7,6 +7,7 @@ import tracemalloc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import records as records_of
 
 from karn_wandb.analysis import ContributionPoint, MorphogeneticAnalytics
 from karn_wandb.attribution import CounterfactualEngine, Period, removal_costs
@@ -347,6 +348,23 @@ class TestTrajectories:
         matrix = CounterfactualMatrix(1, configs, slot_ids=("early", "late"), metric="loss")
         assert observed(matrix).contribution_trajectory("early") == [ContributionPoint(1)]
         assert observed(CounterfactualMatrix(1, configs)).contribution_trajectory("early") == []
+
+    def test_a_matrix_of_absurd_losses_is_no_reason_to_fail(self):
+        losses = dict(zip(PAIRS, (0.0, -1.7e308, 1.0, 1.7e308), strict=True))
+        configs = tuple(CounterfactualResult(config=c, val_loss=loss, group_losses=(loss, loss)) for c, loss in losses.items())
+        matrix = CounterfactualMatrix(1, configs, slot_ids=("early", "late"), metric="loss")
+        (point,) = observed(matrix).contribution_trajectory("early")
+        assert not math.isfinite(point.removal_cost.mean)
+
+    @given(st.lists(records_of(CounterfactualMatrix), max_size=3))
+    def test_of_any_matrices_have_a_point_for_each_evaluation_of_a_slot(self, matrices):
+        analytics = observed(*matrices)
+        newest = {matrix.epoch: matrix for matrix in matrices}
+        for slot in {slot for matrix in matrices for slot in matrix.slot_ids}:
+            having = [m for m in newest.values() if slot in m.slot_ids or slot in (m.shapley_values or {})]
+            expected = sorted(matrix.epoch for matrix in having)
+            assert [point.epoch for point in analytics.contribution_trajectory(slot)] == expected
+            analytics.contribution_periods(slot)
 
     def test_keep_the_newest_evaluations(self):
         analytics = observed(*(shapley(n, a=1.0) for n in range(5)), max_epochs=2)

@@ -264,6 +264,12 @@ def test_a_single_example_or_group_has_no_spread():
     assert best_outcomes([], "accuracy", None, 40) is None
 
 
+def test_groups_of_a_stored_matrix_that_do_not_fit_their_sizes_are_no_outcomes():
+    results = [CounterfactualResult(config=(on,), val_accuracy=50.0, group_accuracies=(40.0, 60.0)) for on in (False, True)]
+    assert isinstance(best_outcomes(results, "accuracy", (3, 3), 40), Units)
+    assert isinstance(best_outcomes(results, "accuracy", (3, 3, 3), 40), Shares)
+
+
 # The engine's intervals
 
 

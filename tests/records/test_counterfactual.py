@@ -253,11 +253,3 @@ def test_the_validity_note_says_what_is_measured_and_what_is_not():
 def test_losses_may_be_anything_and_what_was_not_measured_is_none():
     assert math.isnan(CounterfactualResult(config=(), val_loss=math.nan).val_loss)
     assert Evaluation().accuracy is None
-
-
-def test_groups_of_a_matrix_without_as_many_sizes_are_refused():
-    config = CounterfactualResult(config=(True,), val_loss=1.0, group_losses=(1.0, 2.0))
-    with pytest.raises(RecordError) as raised:
-        CounterfactualMatrix(epoch=7, configs=(config,), group_sizes=(1, 2, 3))
-    assert str(raised.value) == "every group of the matrix must have a size; got 2 groups, 3 sizes."
-    assert CounterfactualMatrix(epoch=7, configs=(config,), group_sizes=(1, 2)).group_sizes == (1, 2)
