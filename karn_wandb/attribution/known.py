@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from karn_wandb.attribution.games import MAX_SLOTS, FloatArray
-from karn_wandb.attribution.outcomes import Outcomes, best_outcomes
+from karn_wandb.attribution.units import Outcomes, best_outcomes
 from karn_wandb.errors import AttributionError
 from karn_wandb.records import Coalition, CounterfactualMatrix, CounterfactualResult, GroupSizes, Metric
 

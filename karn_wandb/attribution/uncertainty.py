@@ -10,8 +10,8 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from karn_wandb.attribution.games import FloatArray, IntArray
-from karn_wandb.attribution.outcomes import Outcomes, Shares, Units
 from karn_wandb.attribution.sampling import pair_estimates, pair_weights
+from karn_wandb.attribution.units import Outcomes, Shares, Units
 from karn_wandb.records import EvaluationMethod, ShapleyEstimate
 
 Algorithm = Literal["exact", "permutation_antithetic", "leverage_regression"]

@@ -13,9 +13,9 @@ from scipy.optimize import linprog
 
 from karn_wandb.attribution import CounterfactualEngine, claims
 from karn_wandb.attribution.games import main_effect_weights, shapley_values, shapley_weights
-from karn_wandb.attribution.outcomes import Shares, Units, best_outcomes
 from karn_wandb.attribution.sampling import antithetic_permutations, coalitions_along, pair_estimates, pair_weights
 from karn_wandb.attribution.uncertainty import evaluation_errors, sampled_evaluation_errors
+from karn_wandb.attribution.units import Shares, Units, best_outcomes
 from karn_wandb.attribution.values import packed
 from karn_wandb.records import CounterfactualConfig, CounterfactualResult, Evaluation
 
@@ -82,7 +82,7 @@ def test_many_units_are_solved_in_parts(monkeypatch, chunk):
     for outcomes in (by_example(correct), by_group(100.0 * correct)):
         whole = evaluation_errors(shapley_weights(3), outcomes).std
         with monkeypatch.context() as patch:
-            patch.setattr("karn_wandb.attribution.outcomes._CHUNK", chunk)
+            patch.setattr("karn_wandb.attribution.units._CHUNK", chunk)
             np.testing.assert_allclose(evaluation_errors(shapley_weights(3), outcomes).std, whole, rtol=1e-12)
 
 
