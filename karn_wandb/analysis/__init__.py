@@ -2,6 +2,7 @@
 
 from karn_wandb.analysis.analytics import MorphogeneticAnalytics
 from karn_wandb.analysis.collapse import EntropyCollapse, ValueCollapse
+from karn_wandb.analysis.contributions import ContributionPoint
 from karn_wandb.analysis.health import HealthMonitor
 from karn_wandb.analysis.lifecycle import Lifecycle
 from karn_wandb.analysis.means import BatchMeans
@@ -16,6 +17,7 @@ from karn_wandb.analysis.triggers import Firing, TriggerWatch
 
 __all__ = [
     "BatchMeans",
+    "ContributionPoint",
     "DenseTraces",
     "EntropyCollapse",
     "Finding",

@@ -6,23 +6,23 @@ import math
 from collections import deque
 from dataclasses import replace
 
+from karn_wandb.analysis.contributions import ContributionPoint, Contributions
 from karn_wandb.analysis.lifecycle import occupied
 from karn_wandb.analysis.policy import PolicyAnalyzer
-from karn_wandb.attribution.onset import contribution_onset_epoch
+from karn_wandb.attribution.onset import Period
 from karn_wandb.records import (
     ClaimReading,
     CounterfactualMatrix,
     EpochSnapshot,
     HealthReport,
     HostBaseline,
+    InteractionEstimate,
     PolicyComparisonSummary,
     PolicySnapshot,
     Record,
     SeedContributionSummary,
     ShapleyEstimate,
 )
-
-ONSET_EPOCHS = 3
 
 
 class MorphogeneticAnalytics:
@@ -44,7 +44,7 @@ class MorphogeneticAnalytics:
         self.best_accuracy: float | None = None
         self.reward_total: float | None = None
         self._accuracies: deque[tuple[int, float]] = deque(maxlen=max_epochs)
-        self._shapley: deque[tuple[int, dict[str, ShapleyEstimate]]] = deque(maxlen=max_epochs)
+        self._contributions = Contributions(max_epochs)
 
     def observe(self, record: Record) -> None:
         """Take a record into account."""
@@ -55,7 +55,7 @@ class MorphogeneticAnalytics:
                 self._observe_epoch(record)
             case CounterfactualMatrix():
                 self.matrix = record
-                self._shapley.append((record.epoch, record.shapley_values or {}))
+                self._contributions.observe_matrix(record)
             case PolicySnapshot():
                 self.policy.observe(record)
                 if record.reward_total is not None:
@@ -67,6 +67,7 @@ class MorphogeneticAnalytics:
 
     def _observe_epoch(self, snapshot: EpochSnapshot) -> None:
         self.latest = snapshot
+        self._contributions.observe_epoch(snapshot)
         accuracy = snapshot.host.val_accuracy
         if accuracy is not None:
             self.measured = snapshot
@@ -192,8 +193,7 @@ class MorphogeneticAnalytics:
 
     def shapley_by_epoch(self) -> dict[int, dict[str, ShapleyEstimate]]:
         """The Shapley values of each epoch that was evaluated, of two evaluations the newer, by increasing epoch."""
-        newest = dict(self._shapley)
-        return {epoch: newest[epoch] for epoch in sorted(newest)}
+        return self._contributions.shapley_by_epoch()
 
     def contribution_onset_epoch(self, slot_id: str, threshold: float = 0.5) -> int | None:
         """First epoch from which the slot's Shapley value stays above the threshold (review, P3-14).
@@ -201,8 +201,23 @@ class MorphogeneticAnalytics:
         "Stays" is three evaluations in a row, each with its interval's lower end (where there is one) above the
         threshold: a null slot crosses a threshold by chance once in a while. An evaluation without the slot ends a run.
         """
-        by_epoch = self.shapley_by_epoch()
-        estimates = [values.get(slot_id) for values in by_epoch.values()]
-        means = [None if e is None else e.mean for e in estimates]
-        lower = [None if e is None else e.mean if e.ci_low is None else e.ci_low for e in estimates]
-        return contribution_onset_epoch(list(by_epoch), means, threshold, lower=lower, consecutive=ONSET_EPOCHS)
+        periods = self.contribution_periods(slot_id, threshold, threshold)
+        return periods[0].onset if periods else None
+
+    def contribution_periods(self, slot_id: str, threshold: float = 0.5, off_threshold: float = 0.25) -> tuple[Period, ...]:
+        """The times in which the slot contributed: each begins with an onset and goes on while the value only dips.
+
+        A period ends with three evaluations in a row whose value is below `off_threshold`, or that lack the slot.
+
+        Raises:
+            AttributionError: `off_threshold` is above the threshold.
+        """
+        return self._contributions.periods(slot_id, threshold, off_threshold)
+
+    def contribution_trajectory(self, slot_id: str) -> list[ContributionPoint]:
+        """The slot's value at each evaluated epoch, with its uncertainty, removal cost, alpha and stage as far as known."""
+        return self._contributions.trajectory(slot_id)
+
+    def interaction_trajectory(self, slot_id: str, other: str) -> list[tuple[int, InteractionEstimate]]:
+        """(epoch, interaction with its regime) of two slots, in whatever order they are named."""
+        return self._contributions.interactions(slot_id, other)

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from karn_wandb.attribution.claims import claims
 from karn_wandb.attribution.engine import CounterfactualEngine
-from karn_wandb.attribution.interactions import interaction_index
-from karn_wandb.attribution.onset import contribution_onset_epoch
+from karn_wandb.attribution.estimates import banzhaf_values, removal_costs, shapley_estimates
+from karn_wandb.attribution.interactions import interaction_estimates, interaction_index
+from karn_wandb.attribution.onset import Period, contribution_onset_epoch, contribution_periods
+from karn_wandb.attribution.uncertainty import Estimate
 from karn_wandb.attribution.values import BatchValue, PartialValue, SlotAware, ValueFunction
 
 if TYPE_CHECKING:
@@ -16,13 +18,20 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchValue",
     "CounterfactualEngine",
+    "Estimate",
     "ModelEvaluator",
     "PartialValue",
+    "Period",
     "SlotAware",
     "ValueFunction",
+    "banzhaf_values",
     "claims",
     "contribution_onset_epoch",
+    "contribution_periods",
+    "interaction_estimates",
     "interaction_index",
+    "removal_costs",
+    "shapley_estimates",
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral
 
 import numpy as np
@@ -71,13 +72,13 @@ class CounterfactualEngine:
         seconds = time.monotonic() - started
         solution = Solution(slots, metric, planned, {config: known[config] for config in sorted(known)})
         marginal_basis, marginals = solution.marginals()
-        interactions = solution.interactions()
+        interactions = solution.interactions(self.config.independence_margin)
         return CounterfactualMatrix(
             epoch=epoch,
-            configs=tuple(outcome.result for outcome in solution.known.values()),
+            configs=tuple(self._kept(outcome.result) for outcome in solution.known.values()),
             marginal_contributions=marginals,
             marginal_basis=marginal_basis,
-            interaction_effects=interactions,
+            interaction_effects={pair: found.effect for pair, found in interactions.items()},
             interaction_basis="empty_corner" if interactions else "none",
             shapley_values=solution.shapley_values(),
             slot_ids=slots,
@@ -86,29 +87,33 @@ class CounterfactualEngine:
             complete=len(known) == len(planned.coalitions),
             skipped=tuple(config for config in planned.coalitions if config not in known),
             stop_reason=self._stop_reason(len(known), planned),
-            n_examples=None if solution.correct is None else solution.correct.shape[1],
+            n_examples=solution.n_examples,
             seconds=seconds,
+            interactions=interactions,
+            group_sizes=solution.game.group_sizes if self.config.keep_outcomes else None,
         )
 
     def _evaluated(
         self, configs: Sequence[Coalition], value: ValueFunction | BatchValue, reader: Reader
     ) -> dict[Coalition, Outcome]:
         known: dict[Coalition, Outcome] = {}
-        n_examples = None
+        seen: dict[str, str] = {}
         for config, answer in _answers(configs, value, reader, self.config.timeout_seconds):
             outcome = reader.outcome(config, answer)
             known[config] = outcome
-            if outcome.correct is None:
-                continue
-            if n_examples is None:
-                n_examples = len(outcome.correct)
-            if len(outcome.correct) != n_examples:
-                raise AttributionError(
-                    "every coalition must have its `correct` bits for the same validation examples",
-                    got=f"{n_examples}, and {len(outcome.correct)} for {reader.name(config)}",
-                    do="Evaluate the same batches in the same order for all coalitions.",
-                )
+            for name, said in outcome.examples().items():
+                if seen.setdefault(name, said) != said:
+                    raise AttributionError(
+                        f"every coalition must have its {name} for the same validation examples",
+                        got=f"{seen[name]}, and {said} for {reader.name(config)}",
+                        do="Evaluate the same batches in the same order for all coalitions.",
+                    )
         return known
+
+    def _kept(self, result: CounterfactualResult) -> CounterfactualResult:
+        if self.config.keep_outcomes:
+            return result
+        return replace(result, correct=None, group_losses=None, group_accuracies=None)
 
     def _stop_reason(self, evaluated: int, planned: Plan) -> str:
         if evaluated == len(planned.coalitions):

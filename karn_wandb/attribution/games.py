@@ -9,7 +9,6 @@ per-example Shapley values.
 from __future__ import annotations
 
 from math import comb
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +17,6 @@ from karn_wandb.errors import AttributionError
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-Corner = Literal["empty", "full"]
 
 MAX_SLOTS = 16
 """A table of more slots would have more than 65,536 values, each a validation pass."""
@@ -48,6 +46,11 @@ def coalition_sizes(n: int) -> IntArray:
     return sizes
 
 
+def switched_on(n: int) -> npt.NDArray[np.bool_]:
+    """Which coalitions of a table have each of n slots on, shape [n, 2^n]."""
+    return (np.arange(2**n) >> np.arange(n - 1, -1, -1)[:, None]) & 1 > 0
+
+
 def shapley_values(table: FloatArray) -> FloatArray:
     """Shapley values, shape [n, ...]: a slot's gain averaged over all orders in which slots can be switched on.
 
@@ -63,33 +66,23 @@ def shapley_values(table: FloatArray) -> FloatArray:
 def main_effects(table: FloatArray) -> FloatArray:
     """Factorial main effects, shape [n, ...]: mean of all coalitions with the slot minus mean of those without.
 
-    In a two-level full factorial this is the Banzhaf value. Source: Banzhaf (1965), Weighted voting doesn't work;
+    In a two-level full factorial this is the Banzhaf value of game theory. Source: Banzhaf (1965), Weighted voting doesn't work;
     Box, Hunter and Hunter (2005), Statistics for experimenters, chapter 5.
     """
     return np.stack([_gains(table, slot).mean(axis=0) for slot in range(slots_of(table))])
 
 
-banzhaf_values = main_effects
-"""The name game theory has for the same numbers."""
+def shapley_weights(n: int) -> FloatArray:
+    """What each slot's Shapley value gives each coalition of a table, shape [n, 2^n]."""
+    by_size = np.array([1 / (n * comb(n - 1, size)) for size in range(n)] + [0.0])
+    sizes = coalition_sizes(n)
+    return np.where(switched_on(n), by_size[sizes - 1], -by_size[sizes])
 
 
-def pairwise_interactions(table: FloatArray, corner: Corner = "empty") -> FloatArray:
-    """Inclusion-exclusion of every pair, shape [n(n-1)/2, ...], pairs in the order of `itertools.combinations`.
-
-    At the empty corner v(ij) - v(i) - v(j) + v(), at the full corner v(N) - v(N-i) - v(N-j) + v(N-ij). Positive is
-    synergy. The two differ when three or more slots interact.
-    """
-    n = slots_of(table)
-    bits = 1 << np.arange(n - 1, -1, -1)
-    first, second = np.triu_indices(n, k=1)
-    without_both = np.zeros_like(first) if corner == "empty" else 2**n - 1 - bits[first] - bits[second]
-    interactions: FloatArray = (
-        table[without_both + bits[first] + bits[second]]
-        - table[without_both + bits[first]]
-        - table[without_both + bits[second]]
-        + table[without_both]
-    )
-    return interactions
+def main_effect_weights(n: int) -> FloatArray:
+    """What each slot's main effect gives each coalition of a table, shape [n, 2^n]."""
+    weight = 0.5 ** (n - 1)
+    return np.where(switched_on(n), weight, -weight)
 
 
 def moebius_transform(table: FloatArray) -> FloatArray:

@@ -40,3 +40,17 @@ def pair_estimates(values: FloatArray, orders: IntArray) -> FloatArray:
     position = np.argsort(orders, axis=-1).reshape(*orders.shape, *(1,) * (values.ndim - 3))
     estimates: FloatArray = np.take_along_axis(gains, position, axis=2).mean(axis=1)
     return estimates
+
+
+def pair_weights(rows: IntArray, orders: IntArray, coalitions: int) -> FloatArray:
+    """What the mean of all pairs' estimates gives each coalition, shape [n, coalitions].
+
+    Args:
+        rows: Which coalition is at each place along the permutations, shape [pairs, 2, n + 1].
+        orders: The permutations, shape [pairs, 2, n].
+        coalitions: How many there are.
+    """
+    weights = np.zeros((orders.shape[-1], coalitions))
+    np.add.at(weights, (orders, rows[..., 1:]), 1.0)
+    np.add.at(weights, (orders, rows[..., :-1]), -1.0)
+    return weights / (2 * len(orders))

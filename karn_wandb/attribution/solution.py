@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Literal
 
 import numpy as np
 
 from karn_wandb.attribution import games
+from karn_wandb.attribution.estimates import removal_costs_of, shapley_of
 from karn_wandb.attribution.games import FloatArray, IntArray
+from karn_wandb.attribution.interactions import interactions_of
+from karn_wandb.attribution.known import KnownGame
 from karn_wandb.attribution.plan import Plan
 from karn_wandb.attribution.sampling import coalitions_along, pair_estimates
-from karn_wandb.attribution.uncertainty import Algorithm, estimate, exact_evaluation_errors, sampled_evaluation_errors
-from karn_wandb.attribution.values import BoolArray, Outcome
-from karn_wandb.records import Coalition, Metric, ShapleyEstimate
+from karn_wandb.attribution.uncertainty import estimate, sampled_evaluation_errors
+from karn_wandb.attribution.values import Outcome
+from karn_wandb.records import Coalition, InteractionEstimate, Metric, ShapleyEstimate
 
 MarginalBasis = Literal["factorial_main_effect", "removal_cost", "none"]
 
@@ -49,41 +51,33 @@ class Solution:
         return np.array([outcome.value for outcome in self.known.values()])
 
     @property
-    def correct(self) -> BoolArray | None:
-        """Which examples were correct, shape [coalitions, N]; None unless all coalitions tell."""
-        bits = [outcome.correct for outcome in self.known.values() if outcome.correct is not None]
-        return np.stack(bits) if bits and len(bits) == len(self.known) else None
+    def game(self) -> KnownGame:
+        """The known coalitions with the outcomes they are means of."""
+        outcomes = self.known.values()
+        sizes = next((outcome.group_sizes for outcome in outcomes if outcome.group_sizes is not None), None)
+        return KnownGame(self.slot_ids, self.metric, tuple(outcome.result for outcome in outcomes), sizes, self.n_examples)
+
+    @property
+    def n_examples(self) -> int | None:
+        """Independent examples that an accuracy is a share of; None when no coalition tells."""
+        return next((outcome.n_examples for outcome in self.known.values() if outcome.n_examples is not None), None)
 
     def marginals(self) -> tuple[MarginalBasis, dict[str, float]]:
         """By slot, its main effect; where only ablations were asked for or not all is known, its removal cost."""
         if self.is_full and self.plan.strategy != "ablation_only":
             return "factorial_main_effect", self._by_slot(games.main_effects(self.values))
-        all_on = (True,) * len(self.slot_ids)
-        costs = {}
-        for place, slot in enumerate(self.slot_ids):
-            without = (*all_on[:place], False, *all_on[place + 1 :])
-            if all_on in self.known and without in self.known:
-                costs[slot] = self.known[all_on].value - self.known[without].value
+        costs = {slot: cost.mean for slot, cost in removal_costs_of(self.game).items()}
         return ("removal_cost" if costs else "none"), costs
 
-    def interactions(self) -> dict[tuple[str, ...], float]:
-        """By pair of slots, v(ij) - v(i) - v(j) + v() when every coalition is known."""
-        if not self.is_full:
-            return {}
-        pairs = combinations(self.slot_ids, 2)
-        return dict(zip(pairs, games.pairwise_interactions(self.values, "empty").tolist(), strict=True))
+    def interactions(self, margin: float | None = None) -> dict[tuple[str, ...], InteractionEstimate]:
+        """By pair of slots, v(ij) - v(i) - v(j) + v() with its regime, when every coalition is known."""
+        return interactions_of(self.game, "empty_corner", margin) if self.is_full else {}
 
     def shapley_values(self) -> dict[str, ShapleyEstimate] | None:
         """By slot; None when neither every coalition nor one whole pair of permutations is known."""
         if self.is_full:
-            return self._exact()
+            return shapley_of(self.game)
         return None if self.plan.orders is None else self._sampled(self.plan.orders)
-
-    def _exact(self) -> dict[str, ShapleyEstimate]:
-        means = games.shapley_values(self.values)
-        correct = self.correct if self.metric == "accuracy" else None
-        evaluation = None if correct is None else exact_evaluation_errors(correct)
-        return self._estimates(means, np.zeros_like(means), evaluation, len(self.known), "exact")
 
     def _sampled(self, orders: IntArray) -> dict[str, ShapleyEstimate] | None:
         number = {coalition: row for row, coalition in enumerate(self.known)}
@@ -96,28 +90,26 @@ class Solution:
         rows, orders = rows[:pairs], orders[:pairs]
         by_pair = pair_estimates(self.values[rows], orders)
         sampling = by_pair.std(axis=0, ddof=1) / math.sqrt(pairs) if pairs > 1 else None
-        correct = self.correct if self.metric == "accuracy" else None
-        evaluation = None if correct is None else sampled_evaluation_errors(correct, rows, orders)
-        return self._estimates(by_pair.mean(axis=0), sampling, evaluation, 2 * pairs, "permutation_antithetic")
-
-    def _estimates(
-        self,
-        means: FloatArray,
-        sampling: FloatArray | None,
-        evaluation: FloatArray | None,
-        n_samples: int,
-        algorithm: Algorithm,
-    ) -> dict[str, ShapleyEstimate]:
+        evaluation = sampled_evaluation_errors(self.game.outcomes, rows, orders)
         unknown = [None] * len(self.slot_ids)
         parts = zip(
             self.slot_ids,
-            means.tolist(),
+            by_pair.mean(axis=0).tolist(),
             unknown if sampling is None else sampling.tolist(),
-            unknown if evaluation is None else evaluation.tolist(),
+            unknown if evaluation is None else evaluation.std.tolist(),
             strict=True,
         )
         return {
-            slot: estimate(mean, sampling=drawn, evaluation=measured, n_samples=n_samples, algorithm=algorithm)
+            slot: estimate(
+                mean,
+                sampling=drawn,
+                evaluation=measured,
+                n_samples=2 * pairs,
+                algorithm="permutation_antithetic",
+                evaluation_method=None if evaluation is None else evaluation.method,
+                sampling_freedom=pairs - 1,
+                evaluation_freedom=math.inf if evaluation is None else evaluation.degrees_of_freedom,
+            )
             for slot, mean, drawn, measured in parts
         }
 

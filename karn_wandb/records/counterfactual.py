@@ -36,7 +36,8 @@ class CounterfactualConfig(Record):
         decide_early: Evaluate a stratified part of the validation set first, and more of it only while a slot's claim
             is undecided; needs a value function that can evaluate parts, such as `ModelEvaluator`.
         independence_margin: Two slots count as independent when their interaction is shown to be smaller than this, in
-            the game's unit.
+            the game's unit. None is half a point of accuracy; a loss has no usual scale, so without a margin of its own no
+            two slots count as independent.
         keep_outcomes: Keep each coalition's outcomes by example or group in the matrix, from which every error bar can be
             computed again.
     """
@@ -50,7 +51,7 @@ class CounterfactualConfig(Record):
     estimator: Estimator = "auto"
     target_std: NonNegative | None = None
     decide_early: bool = False
-    independence_margin: Annotated[float, Bounds(0)] = 0.5
+    independence_margin: NonNegative | None = None
     keep_outcomes: bool = True
 
     def effective_strategy(self, n_active_seeds: int) -> str:
@@ -82,6 +83,7 @@ class Evaluation(Record):
             sequences of a language model.
         group_accuracies: The same for accuracy, percent.
         group_sizes: Examples (or tokens) in each group; None for groups of one size.
+        n_examples: Independent validation examples that the accuracy is a share of; from `correct` where that is given.
     """
 
     loss: float | None = None
@@ -91,6 +93,7 @@ class Evaluation(Record):
     group_losses: tuple[float, ...] | None = None
     group_accuracies: tuple[Percent, ...] | None = None
     group_sizes: GroupSizes | None = None
+    n_examples: Annotated[int, Bounds(1)] | None = None
 
 
 @record
@@ -136,6 +139,7 @@ class ShapleyEstimate(Record):
         evaluation_method: How that part is known: "per_example" (each example's own Shapley values), "group_jackknife" (leaving
             out one batch or sequence at a time) or "binomial_bound" (only accuracies and their number of examples: an upper
             bound); None when it is not.
+        degrees_of_freedom: Of Student's t behind the interval; None for the normal distribution, or without interval.
     """
 
     mean: Finite
@@ -148,6 +152,7 @@ class ShapleyEstimate(Record):
     sampling_std: NonNegative | None = None
     evaluation_std: NonNegative | None = None
     evaluation_method: EvaluationMethod | None = None
+    degrees_of_freedom: NonNegative | None = None
 
 
 @record
@@ -159,8 +164,8 @@ class InteractionEstimate(Record):
         std: Its standard error, from the finite validation set; None when that was not measured.
         ci_low: Lower end of the 95 % interval; None without a standard error.
         ci_high: Upper end of the 95 % interval; None without a standard error.
-        regime: "synergy" or "interference" when the interval lies above or below zero, "independence" when it lies inside
-            the margin on both sides of zero, else "undecided".
+        regime: "synergy" or "interference" when the 95 % interval lies above or below zero, "independence" when the 90 %
+            interval lies inside the margin on both sides of zero (two one-sided tests at 5 %), else "undecided".
         evaluation_method: How the standard error is known, as in `ShapleyEstimate`.
     """
 

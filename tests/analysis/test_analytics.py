@@ -7,12 +7,16 @@ import tracemalloc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import records as records_of
 
-from karn_wandb.analysis import MorphogeneticAnalytics
+from karn_wandb.analysis import ContributionPoint, MorphogeneticAnalytics
+from karn_wandb.attribution import CounterfactualEngine, Period, removal_costs
 from karn_wandb.records import (
     ClaimReading,
     CounterfactualMatrix,
+    CounterfactualResult,
     EpochSnapshot,
+    Evaluation,
     FactoredAction,
     HealthReport,
     HostBaseline,
@@ -24,6 +28,8 @@ from karn_wandb.records import (
     ShapleyEstimate,
     SlotSnapshot,
 )
+
+PAIRS = [(False, False), (False, True), (True, False), (True, True)]
 
 
 def epoch(number, accuracy=None, host=None, total=None, slots=()):
@@ -276,6 +282,93 @@ class TestOnset:
     def test_an_epoch_evaluated_twice_counts_once_with_its_newest_matrix(self):
         analytics = observed(shapley(1, a=1.0), shapley(2, a=0.1), shapley(2, a=1.0), shapley(3, a=1.0))
         assert analytics.contribution_onset_epoch("a") == 1
+
+    def test_is_there_although_the_contribution_has_ended(self):
+        analytics = observed(*(shapley(n, a=mean) for n, mean in enumerate([0.9] * 3 + [0.3] * 3 + [0.1] * 3, start=1)))
+        assert analytics.contribution_onset_epoch("a") == 1
+        assert analytics.contribution_periods("a") == (Period(1, 7),)
+        assert analytics.contribution_periods("a", off_threshold=0.5) == (Period(1, 4),)
+        assert analytics.contribution_periods("a", off_threshold=0.0) == (Period(1),)
+        assert analytics.contribution_periods("b") == ()
+
+    def test_a_slot_that_is_gone_has_ceased_to_contribute(self):
+        analytics = observed(*(shapley(n, a=1.0) for n in (1, 2, 3)), *(shapley(n, b=1.0) for n in (4, 5, 6)))
+        assert (analytics.contribution_periods("a"), analytics.contribution_periods("b")) == ((Period(1, 4),), (Period(4),))
+
+
+class TestTrajectories:
+    def evaluated(self, number, late=1.0, alpha=0.5):
+        correct = {on: [True] * (50 + 10 * on[0] + 20 * on[1]) + [False] * (50 - 10 * on[0] - 20 * on[1]) for on in PAIRS}
+        return CounterfactualEngine().evaluate(
+            ("early", "late"), lambda c: Evaluation(correct=correct[c]), number, alphas={"early": alpha, "late": late}
+        )
+
+    def test_say_value_removal_cost_alpha_and_stage_of_every_evaluation(self):
+        slots = [SlotSnapshot("early", SeedStage.BLENDING, alpha=0.9), SlotSnapshot("late", SeedStage.FOSSILIZED, alpha=1.0)]
+        analytics = observed(epoch(2, slots=slots), self.evaluated(2), self.evaluated(4, alpha=0.7))
+        first, second = analytics.contribution_trajectory("early")
+        matrix = self.evaluated(2)
+        assert first == ContributionPoint(
+            2, matrix.shapley_values["early"], removal_costs(matrix)["early"], alpha=0.5, stage=SeedStage.BLENDING
+        )
+        assert (second.epoch, second.alpha, second.stage) == (4, 0.7, None)
+        assert (first.shapley.mean, first.removal_cost.mean) == (pytest.approx(10), pytest.approx(10))
+        assert first.shapley.ci_low < 10 < first.shapley.ci_high
+        assert first.removal_cost.ci_low < 10 < first.removal_cost.ci_high
+
+    def test_take_the_alpha_of_the_snapshot_where_the_matrix_does_not_tell(self):
+        slot = SlotSnapshot("a", SeedStage.HOLDING, alpha=0.8)
+        (point,) = observed(shapley(3, a=(1.0, 0.5)), epoch(3, slots=[slot])).contribution_trajectory("a")
+        assert (point.alpha, point.stage, point.removal_cost) == (0.8, SeedStage.HOLDING, None)
+
+    def test_are_by_epoch_and_of_the_newest_matrix_of_each(self):
+        analytics = observed(shapley(3, a=1.0), shapley(1, a=2.0), shapley(3, a=4.0), shapley(2, b=1.0))
+        assert [(point.epoch, point.shapley.mean) for point in analytics.contribution_trajectory("a")] == [(1, 2.0), (3, 4.0)]
+        assert analytics.contribution_trajectory("c") == []
+        means = {n: {slot: e.mean for slot, e in values.items()} for n, values in analytics.shapley_by_epoch().items()}
+        assert list(means.items()) == [(1, {"a": 2.0}), (2, {"b": 1.0}), (3, {"a": 4.0})]
+
+    def test_of_an_interaction_say_its_regime_whichever_slot_is_named_first(self):
+        analytics = observed(self.evaluated(2), shapley(3, early=1.0), self.evaluated(4))
+        found = analytics.interaction_trajectory("late", "early")
+        assert found == analytics.interaction_trajectory("early", "late")
+        assert [(number, each.regime, each.effect) for number, each in found] == [
+            (2, "undecided", 0.0),
+            (4, "undecided", 0.0),
+        ]
+        assert analytics.interaction_trajectory("early", "mid") == []
+
+    def test_of_records_read_back_are_those_of_the_run(self):
+        records = (epoch(2, slots=[SlotSnapshot("early", SeedStage.TRAINING)]), self.evaluated(2), self.evaluated(3))
+        again = [type(record).from_plain(record.to_plain()) for record in records]
+        assert observed(*again).contribution_trajectory("early") == observed(*records).contribution_trajectory("early")
+
+    def test_a_matrix_without_usable_values_has_points_without_removal_costs(self):
+        configs = tuple(CounterfactualResult(config=c, val_loss=math.inf) for c in PAIRS)
+        matrix = CounterfactualMatrix(1, configs, slot_ids=("early", "late"), metric="loss")
+        assert observed(matrix).contribution_trajectory("early") == [ContributionPoint(1)]
+        assert observed(CounterfactualMatrix(1, configs)).contribution_trajectory("early") == []
+
+    def test_a_matrix_of_absurd_losses_is_no_reason_to_fail(self):
+        losses = dict(zip(PAIRS, (0.0, -1.7e308, 1.0, 1.7e308), strict=True))
+        configs = tuple(CounterfactualResult(config=c, val_loss=loss, group_losses=(loss, loss)) for c, loss in losses.items())
+        matrix = CounterfactualMatrix(1, configs, slot_ids=("early", "late"), metric="loss")
+        (point,) = observed(matrix).contribution_trajectory("early")
+        assert not math.isfinite(point.removal_cost.mean)
+
+    @given(st.lists(records_of(CounterfactualMatrix), max_size=3))
+    def test_of_any_matrices_have_a_point_for_each_evaluation_of_a_slot(self, matrices):
+        analytics = observed(*matrices)
+        newest = {matrix.epoch: matrix for matrix in matrices}
+        for slot in {slot for matrix in matrices for slot in matrix.slot_ids}:
+            having = [m for m in newest.values() if slot in m.slot_ids or slot in (m.shapley_values or {})]
+            expected = sorted(matrix.epoch for matrix in having)
+            assert [point.epoch for point in analytics.contribution_trajectory(slot)] == expected
+            analytics.contribution_periods(slot)
+
+    def test_keep_the_newest_evaluations(self):
+        analytics = observed(*(shapley(n, a=1.0) for n in range(5)), max_epochs=2)
+        assert [point.epoch for point in analytics.contribution_trajectory("a")] == [3, 4]
 
 
 def test_a_long_episode_takes_no_more_memory_than_a_short_one():

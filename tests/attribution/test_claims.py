@@ -1,16 +1,17 @@
 """Claims over several slots: Holm's correction and what it is applied to."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from karn_wandb.attribution import claims
+from karn_wandb.attribution import CounterfactualEngine, claims
 from karn_wandb.attribution.claims import holm
 from karn_wandb.attribution.uncertainty import estimate
 from karn_wandb.errors import AttributionError
-from karn_wandb.records import CounterfactualMatrix
+from karn_wandb.records import CounterfactualMatrix, Evaluation
 
 
 def matrix_with(**p_values):
@@ -41,6 +42,41 @@ def test_claims_are_corrected_for_the_number_of_slots():
     matrix = matrix_with(early=0.016, mid=0.04, late=0.2)
     assert claims(matrix, correction=None) == ("early", "mid")
     assert claims(matrix) == ("early",)  # 3 * 0.016 = 0.048, 2 * 0.04 = 0.08
+
+
+def test_each_kind_of_estimate_is_tested_by_its_own_distribution():
+    """Two standard errors above zero: p is 0.0228 when normal, 0.0403 with 7 degrees of freedom, 0.0250 with 49."""
+    exact = {"sampling": 0.0, "evaluation": 1.0, "n_samples": 8, "algorithm": "exact"}
+    kinds = {
+        "bound": estimate(2.0, evaluation_method="binomial_bound", **exact),
+        "eight_groups": estimate(2.0, evaluation_method="group_jackknife", evaluation_freedom=7, **exact),
+        "examples": estimate(2.0, evaluation_method="per_example", evaluation_freedom=49, **exact),
+        "ten_pairs": estimate(
+            2.0, sampling=1.0, evaluation=None, n_samples=20, algorithm="permutation_antithetic", sampling_freedom=9
+        ),
+        "unknown": estimate(2.0, sampling=0.0, evaluation=None, n_samples=8, algorithm="exact"),
+    }
+    p_values = {
+        "bound": stats.norm.sf(2), "eight_groups": stats.t.sf(2, 7), "examples": stats.t.sf(2, 49), "ten_pairs": stats.t.sf(2, 9),
+    }  # fmt: skip
+    matrix = CounterfactualMatrix(epoch=1, configs=(), slot_ids=tuple(kinds), shapley_values=kinds)
+    stored = CounterfactualMatrix.from_plain(matrix.to_plain())
+    for alpha in (0.0227, 0.0229, 0.026, 0.0390, 0.0402, 0.0404):
+        expected = tuple(slot for slot in kinds if p_values.get(slot, 1.0) <= alpha)
+        assert claims(matrix, correction=None, alpha=alpha) == claims(stored, correction=None, alpha=alpha) == expected
+
+
+def test_few_batches_claim_less_than_many_examples():
+    """The same examples: 100 examples against 4 batches of them, whose spread is hardly known."""
+    rng = np.random.default_rng(0)
+    correct = {on: (rng.uniform(size=100) < 0.6 + 0.2 * on) for on in (False, True)}
+    by_example = CounterfactualEngine().evaluate(("early",), lambda c: Evaluation(correct=correct[c[0]].tolist()), 1)
+    by_batch = CounterfactualEngine().evaluate(
+        ("early",), lambda c: Evaluation(group_accuracies=(100 * correct[c[0]].reshape(4, 25).mean(axis=1)).tolist()), 1
+    )
+    example, batch = by_example.shapley_values["early"], by_batch.shapley_values["early"]
+    assert (batch.ci_high - batch.ci_low) / batch.std == pytest.approx(2 * stats.t.isf(0.025, 3))
+    assert (example.ci_high - example.ci_low) / example.std == pytest.approx(2 * stats.t.isf(0.025, 99))
 
 
 def test_a_stricter_alpha_claims_less():

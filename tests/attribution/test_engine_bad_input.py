@@ -114,6 +114,51 @@ def test_correct_bits_that_contradict_the_accuracy():
     )
 
 
+@pytest.mark.parametrize(
+    ("answer", "name", "got"),
+    [
+        (lambda on: Evaluation(accuracy=50.0, group_accuracies=(50.0,) * (4 - on[0])), "`group_accuracies`", "3, and 4"),
+        (lambda on: Evaluation(accuracy=50.0, group_losses=(1.0,) * (4 - on[0])), "`group_losses`", "3, and 4"),
+        (
+            lambda on: Evaluation(accuracy=50.0, group_losses=(1.0, 1.0), group_sizes=(4, 4 - on[0])),
+            "`group_sizes`",
+            "(4, 3), and (4, 4)",
+        ),
+        (lambda on: Evaluation(accuracy=50.0, n_examples=100 + on[0]), "`n_examples`", "101, and 100"),
+    ],
+)
+def test_coalitions_evaluated_on_other_examples(answer, name, got):
+    assert message(("early",), answer) == (
+        f"every coalition must have its {name} for the same validation examples; "
+        f"got {got} for coalition 0 of (early). Evaluate the same batches in the same order for all coalitions."
+    )
+
+
+def test_groups_without_their_sizes():
+    assert message(("early",), lambda _: Evaluation(group_accuracies=(50.0, 60.0), group_sizes=(1, 2, 3))) == (
+        "every group of coalition 1 of (early) must have a size; got 2 groups and 3 group_sizes."
+    )
+
+
+def test_a_mean_outside_of_its_groups():
+    assert message(("early",), lambda _: Evaluation(accuracy=0.55, group_accuracies=(50.0, 60.0))) == (
+        "the accuracy of coalition 1 of (early) must lie between those of its groups; got 0.55, groups from 50.0 to 60.0. "
+        "Give the mean over all examples, and each group's own mean in the same unit."
+    )
+
+
+def test_groups_of_infinite_loss():
+    assert message(("early",), lambda _: Evaluation(loss=1.0, group_losses=(1.0, float("inf"))), metric="loss") == (
+        "the loss of every group of coalition 1 of (early) must be finite; got (1.0, inf)."
+    )
+
+
+def test_a_number_of_examples_that_is_not_that_of_the_bits():
+    assert message(("early",), lambda _: Evaluation(correct=(True, False), n_examples=3)) == (
+        "n_examples of coalition 1 of (early) must be the number of its `correct` bits; got 3 and 2."
+    )
+
+
 @pytest.mark.parametrize("alphas", [{"early": 1.0}, {"early": 1.0, "mid": 1.0, "late": 1.0}, {}])
 def test_alphas_of_other_slots(alphas):
     assert message(alphas=alphas) == (

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from karn_wandb.attribution.games import (
-    banzhaf_values,
-    coalition_sizes,
+    main_effect_weights,
     main_effects,
     moebius_transform,
-    pairwise_interactions,
     shapley_values,
+    shapley_weights,
+    switched_on,
 )
 from karn_wandb.errors import AttributionError
 
@@ -76,21 +76,10 @@ def test_shapley_values_are_the_mean_gain_over_all_orders(table):
 
 @given(st.integers(1, 4).flatmap(lambda n: arrays(np.float64, (2**n, 3, 2), elements=VALUES)))
 def test_games_along_further_axes_are_solved_one_by_one(stacked):
-    for solve in (shapley_values, main_effects, pairwise_interactions, moebius_transform):
+    for solve in (shapley_values, main_effects, moebius_transform):
         together = solve(stacked)
         for place in np.ndindex(stacked.shape[1:]):
             np.testing.assert_allclose(together[:, *place], solve(stacked[:, *place]), atol=1e-9)
-
-
-@given(tables(st.integers(2, 6)), st.data())
-def test_both_corners_agree_on_a_game_of_pairs(table, data):
-    n = slots(table)
-    sizes = coalition_sizes(n)
-    strength = np.array(data.draw(st.lists(VALUES, min_size=2**n, max_size=2**n)))
-    dividends = np.where(sizes <= 2, strength, 0)
-    pairs_only = sum_over_parts(dividends)
-    empty, full = (pairwise_interactions(pairs_only, corner) for corner in ("empty", "full"))
-    np.testing.assert_allclose(empty, full, atol=1e-8)
 
 
 @given(tables())
@@ -103,15 +92,24 @@ def sum_over_parts(dividends):
     return np.array([dividends[(coalitions & whole) == coalitions].sum() for whole in coalitions])
 
 
-def test_pairs_are_in_the_order_of_combinations_and_corners_differ():
-    three_together = np.array([0.0] * 7 + [1.0])
-    np.testing.assert_array_equal(pairwise_interactions(three_together, "empty"), [0, 0, 0])
-    np.testing.assert_array_equal(pairwise_interactions(three_together, "full"), [1, 1, 1])
-    first_and_last = np.array([0.0, 0, 0, 0, 0, 1, 0, 1])  # v = 1 when the first and the last slot are on
-    np.testing.assert_array_equal(pairwise_interactions(first_and_last), [0, 1, 0])
+@given(tables())
+def test_weights_of_coalitions_say_what_the_table_says(table):
+    n = slots(table)
+    np.testing.assert_allclose(shapley_weights(n) @ table, shapley_values(table), atol=1e-9)
+    np.testing.assert_allclose(main_effect_weights(n) @ table, main_effects(table), atol=1e-9)
 
 
-@pytest.mark.parametrize("n", range(1, 9))
+@pytest.mark.parametrize("n", range(1, 8))
+def test_weights_are_the_values_of_games_of_a_single_coalition(n):
+    np.testing.assert_allclose(shapley_weights(n), shapley_values(np.eye(2**n)), atol=1e-15)
+    np.testing.assert_allclose(main_effect_weights(n), main_effects(np.eye(2**n)), atol=1e-15)
+
+
+def test_the_first_slot_is_the_most_significant_bit():
+    assert switched_on(2).tolist() == [[False, False, True, True], [False, True, False, True]]
+
+
+@pytest.mark.parametrize("n", range(1, 11))
 def test_shapley_and_banzhaf_values_are_those_of_shapiq(n):
     """Reference: shapiq 1.4.1, ExactComputer."""
     shapiq = pytest.importorskip("shapiq")
@@ -119,7 +117,7 @@ def test_shapley_and_banzhaf_values_are_those_of_shapiq(n):
     bits = 1 << np.arange(n - 1, -1, -1)
     exact = shapiq.ExactComputer(lambda coalitions: table[np.asarray(coalitions).astype(int) @ bits], n)
     np.testing.assert_allclose(shapley_values(table), exact("SV").get_n_order_values(1), atol=1e-10)
-    np.testing.assert_allclose(banzhaf_values(table), exact("BV").get_n_order_values(1), atol=1e-10)
+    np.testing.assert_allclose(main_effects(table), exact("BV").get_n_order_values(1), atol=1e-10)
 
 
 @settings(max_examples=5, deadline=None)

@@ -1,74 +1,16 @@
 """Standard errors against simulations, intervals against the distributions they are taken from."""
 
-import math
-
 import numpy as np
 import pytest
 from scipy import stats
 
 from karn_wandb.attribution import CounterfactualEngine
 from karn_wandb.attribution.games import coalition_sizes, shapley_values
-from karn_wandb.attribution.uncertainty import degrees_of_freedom, estimate, exact_evaluation_errors, p_positive
-from karn_wandb.records import CounterfactualConfig, Evaluation
+from karn_wandb.attribution.uncertainty import estimate, p_positive
+from karn_wandb.records import CounterfactualConfig, Evaluation, ShapleyEstimate
 
-SLOTS = ("early", "mid", "late")
-SAMPLED = {"n_samples": 20, "algorithm": "permutation_antithetic"}
+SAMPLED = {"n_samples": 20, "algorithm": "permutation_antithetic", "sampling_freedom": 9}
 EXACT = {"n_samples": 8, "algorithm": "exact"}
-
-
-def drawn_bits(rng, examples):
-    """Correctness of each example under each coalition: one difficulty per example, "late" changes nothing on average.
-
-    Coalitions agree on most examples, as those of a real model do; "late" flips some both ways, equally often.
-    """
-    on = (np.arange(8)[:, None] >> np.array([2, 1, 0])) & 1
-    skill = 0.60 + 0.05 * on[:, 0] + 0.02 * on[:, 1] + 0.02 * on[:, 0] * on[:, 1]
-    difficulty, flips = rng.uniform(size=examples), rng.uniform(-0.1, 0.1, size=examples)
-    return difficulty + on[:, 2:] * flips < skill[:, None]
-
-
-def test_the_error_from_the_validation_set_is_the_spread_over_validation_sets():
-    rng = np.random.default_rng(0)
-    drawn = [drawn_bits(rng, 500) for _ in range(1000)]
-    values = np.array([shapley_values(100.0 * correct.mean(axis=1)) for correct in drawn])
-    errors = np.array([exact_evaluation_errors(correct) for correct in drawn])
-    # The sd of 1,000 draws is itself uncertain by 2.2 %.
-    np.testing.assert_allclose(errors.mean(axis=0), values.std(axis=0, ddof=1), rtol=0.08)
-
-
-def test_a_slot_without_effect_is_rarely_claimed_positive_and_one_with_effect_mostly():
-    """The exact value of a slot without effect is positive half of the time; the rule mean - 2 std > 0 allows 2.3 %."""
-    rng = np.random.default_rng(1)
-    claimed = dict.fromkeys(SLOTS, 0)
-    positive = 0
-    for _ in range(250):
-        correct = dict(zip(np.ndindex(2, 2, 2), drawn_bits(rng, 400).tolist(), strict=True))
-        matrix = CounterfactualEngine().evaluate(SLOTS, lambda c, correct=correct: Evaluation(correct=correct[c]), epoch=1)
-        positive += matrix.shapley_values["late"].mean > 0
-        for slot in matrix.positive_claims():
-            claimed[slot] += 1
-    assert 95 < positive < 155
-    assert claimed["late"] < 15
-    assert claimed["early"] > 240
-
-
-def test_the_error_of_one_slot_is_that_of_paired_proportions():
-    """Reference: McNemar's setting, 30 examples gained and 10 lost of 1,000: var = (40 - 20^2/1000) / 999 / 1000."""
-    off = np.array([False] * 30 + [True] * 10 + [True] * 960)
-    on = np.array([True] * 30 + [False] * 10 + [True] * 960)
-    (error,) = exact_evaluation_errors(np.stack([off, on]))
-    assert error == pytest.approx(100 * math.sqrt((40 - 20**2 / 1000) / 999 / 1000), rel=1e-12)
-
-
-def test_many_examples_are_solved_in_parts(monkeypatch):
-    correct = drawn_bits(np.random.default_rng(0), 101)
-    whole = exact_evaluation_errors(correct)
-    monkeypatch.setattr("karn_wandb.attribution.uncertainty._CHUNK", 8 * 7)
-    np.testing.assert_allclose(exact_evaluation_errors(correct), whole, rtol=1e-12)
-
-
-def test_one_example_has_no_spread():
-    assert exact_evaluation_errors(np.ones((8, 1), dtype=bool)) is None
 
 
 def test_the_error_from_sampling_is_the_spread_over_samples():
@@ -138,10 +80,27 @@ def test_evaluation_error_alone_has_the_normal_interval():
     assert p_positive(found) == pytest.approx(stats.norm.sf(2.0))
 
 
+def test_evaluation_error_of_few_groups_alone_has_students_interval():
+    found = estimate(1.0, sampling=0.0, evaluation=0.5, evaluation_method="group_jackknife", evaluation_freedom=7, **EXACT)
+    assert (found.evaluation_method, found.degrees_of_freedom) == ("group_jackknife", pytest.approx(7))
+    assert (found.ci_low, found.ci_high) == pytest.approx(stats.t.interval(0.95, 7, loc=1.0, scale=0.5))
+    assert p_positive(found) == pytest.approx(stats.t.sf(2.0, 7))
+
+
+def test_two_errors_of_few_degrees_of_freedom_are_joined_by_satterthwaite():
+    """Reference: (s^2 + e^2)^2 / (s^4 / 4 + e^4 / 7)."""
+    found = estimate(1.0, sampling=0.3, evaluation=0.4, evaluation_freedom=7, **(SAMPLED | {"sampling_freedom": 4}))
+    assert found.degrees_of_freedom == pytest.approx(0.25**2 / (0.3**4 / 4 + 0.4**4 / 7))
+
+
+def test_an_estimate_that_tells_no_degrees_of_freedom_is_taken_as_normal():
+    assert p_positive(ShapleyEstimate(mean=1.0, std=0.5, n_samples=20)) == pytest.approx(stats.norm.sf(2.0))
+
+
 def test_both_errors_have_degrees_of_freedom_between_by_satterthwaite():
     """Reference: Welch-Satterthwaite with a component of infinite degrees of freedom, (s^2 + e^2)^2 / (s^4 / 9)."""
     found = estimate(1.0, sampling=0.3, evaluation=0.4, **SAMPLED)
-    assert degrees_of_freedom(found) == pytest.approx((0.09 + 0.16) ** 2 / (0.09**2 / 9))
+    assert found.degrees_of_freedom == pytest.approx((0.09 + 0.16) ** 2 / (0.09**2 / 9))
 
 
 def test_an_exact_value_without_outcomes_has_no_standard_error_rather_than_none_at_all():
