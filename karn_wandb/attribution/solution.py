@@ -13,6 +13,7 @@ import numpy as np
 from karn_wandb.attribution import games
 from karn_wandb.attribution.games import FloatArray, IntArray
 from karn_wandb.attribution.plan import Plan
+from karn_wandb.attribution.regression import paired_fit
 from karn_wandb.attribution.sampling import coalitions_along, pair_estimates
 from karn_wandb.attribution.uncertainty import Algorithm, estimate, exact_evaluation_errors, sampled_evaluation_errors
 from karn_wandb.attribution.values import BoolArray, Outcome
@@ -74,39 +75,90 @@ class Solution:
         return dict(zip(pairs, games.pairwise_interactions(self.values, "empty").tolist(), strict=True))
 
     def shapley_values(self) -> dict[str, ShapleyEstimate] | None:
-        """By slot; None when neither every coalition nor one whole pair of permutations is known."""
+        """By slot; None when neither every coalition is known nor enough whole pairs to estimate from."""
         if self.is_full:
             return self._exact()
-        return None if self.plan.orders is None else self._sampled(self.plan.orders)
+        if self.plan.halves is not None:
+            return self._regressed(self.plan.halves)
+        return None if self.plan.orders is None else self._permuted(self.plan.orders)
+
+    def is_precise(self, target_std: float) -> bool:
+        """Whether every Shapley value has a sampling error of at most `target_std`."""
+        errors = [found.sampling_std for found in (self.shapley_values() or {}).values()]
+        return bool(errors) and all(error is not None and error <= target_std for error in errors)
 
     def _exact(self) -> dict[str, ShapleyEstimate]:
         means = games.shapley_values(self.values)
         correct = self.correct if self.metric == "accuracy" else None
         evaluation = None if correct is None else exact_evaluation_errors(correct)
-        return self._estimates(means, np.zeros_like(means), evaluation, len(self.known), "exact")
+        return self._estimates(means, np.zeros_like(means), evaluation, n_samples=len(self.known), algorithm="exact")
 
-    def _sampled(self, orders: IntArray) -> dict[str, ShapleyEstimate] | None:
-        number = {coalition: row for row, coalition in enumerate(self.known)}
-        passed = coalitions_along(orders).tolist()
-        rows = np.array([[[number.get(tuple(c), -1) for c in order] for order in pair] for pair in passed])
-        # Pairs after the first gap are not random any more: known are those that repeat earlier ones.
-        pairs = int(np.logical_and.accumulate((rows >= 0).all(axis=(1, 2))).sum())
+    def _permuted(self, orders: IntArray) -> dict[str, ShapleyEstimate] | None:
+        rows = self._leading_rows(coalitions_along(orders))
+        pairs = len(rows)
         if not pairs:
             return None
-        rows, orders = rows[:pairs], orders[:pairs]
+        orders = orders[:pairs]
         by_pair = pair_estimates(self.values[rows], orders)
         sampling = by_pair.std(axis=0, ddof=1) / math.sqrt(pairs) if pairs > 1 else None
         correct = self.correct if self.metric == "accuracy" else None
         evaluation = None if correct is None else sampled_evaluation_errors(correct, rows, orders)
-        return self._estimates(by_pair.mean(axis=0), sampling, evaluation, 2 * pairs, "permutation_antithetic")
+        freedom = np.full(len(self.slot_ids), pairs - 1.0)
+        return self._estimates(
+            by_pair.mean(axis=0),
+            sampling,
+            evaluation,
+            n_samples=2 * pairs,
+            algorithm="permutation_antithetic",
+            freedom=freedom,
+        )
+
+    def _regressed(self, halves: BoolArray) -> dict[str, ShapleyEstimate] | None:
+        sides = np.stack([halves, ~halves], axis=1)
+        corners = np.stack([np.ones_like(halves[:1]), np.zeros_like(halves[:1])], axis=1)
+        rows = self._leading_rows(np.concatenate([corners, sides]))
+        found = paired_fit(halves[: len(rows) - 1]) if len(rows) else None
+        if found is None:
+            return None
+        differences = (self.values[rows[:, 0]] - self.values[rows[:, 1]]) / 2
+        correct = self.correct if self.metric == "accuracy" else None
+        evaluation = None
+        if correct is not None:
+            by_example = 100 * correct.astype(np.float64)
+            evaluation = found.evaluation_errors((by_example[rows[:, 0]] - by_example[rows[:, 1]]) / 2)
+        return self._estimates(
+            found.shapley_values(differences),
+            found.sampling_errors(differences),
+            evaluation,
+            n_samples=rows.size,
+            algorithm="leverage_regression",
+            freedom=found.degrees_of_freedom,
+        )
+
+    def _leading_rows(self, units: BoolArray) -> IntArray:
+        """Where the coalitions of units evaluated together are known, shape [known, ...], up to the first unit that is not.
+
+        Those after it are not random any more: known are those that repeat earlier ones.
+
+        Args:
+            units: Their coalitions, shape [units, ..., n].
+        """
+        number = {coalition: row for row, coalition in enumerate(self.known)}
+        rows = [number.get(tuple(coalition), -1) for coalition in units.reshape(-1, units.shape[-1]).tolist()]
+        by_unit = np.array(rows, dtype=np.int64).reshape(units.shape[:-1])
+        known = (by_unit >= 0).reshape(len(units), -1).all(axis=1)
+        leading: IntArray = by_unit[np.logical_and.accumulate(known)]
+        return leading
 
     def _estimates(
         self,
         means: FloatArray,
         sampling: FloatArray | None,
         evaluation: FloatArray | None,
+        *,
         n_samples: int,
         algorithm: Algorithm,
+        freedom: FloatArray | None = None,
     ) -> dict[str, ShapleyEstimate]:
         unknown = [None] * len(self.slot_ids)
         parts = zip(
@@ -114,11 +166,14 @@ class Solution:
             means.tolist(),
             unknown if sampling is None else sampling.tolist(),
             unknown if evaluation is None else evaluation.tolist(),
+            [math.inf] * len(self.slot_ids) if freedom is None else freedom.tolist(),
             strict=True,
         )
         return {
-            slot: estimate(mean, sampling=drawn, evaluation=measured, n_samples=n_samples, algorithm=algorithm)
-            for slot, mean, drawn, measured in parts
+            slot: estimate(
+                mean, sampling=drawn, evaluation=measured, n_samples=n_samples, algorithm=algorithm, sampling_freedom=free
+            )
+            for slot, mean, drawn, measured, free in parts
         }
 
     def _by_slot(self, numbers: FloatArray) -> dict[str, float]:

@@ -14,7 +14,7 @@ from karn_wandb.attribution.sampling import pair_estimates
 from karn_wandb.attribution.values import BoolArray
 from karn_wandb.records import ShapleyEstimate
 
-Algorithm = Literal["exact", "permutation_antithetic"]
+Algorithm = Literal["exact", "permutation_antithetic", "leverage_regression"]
 
 _CHUNK = 2**22
 """Numbers held at once while solving per-example games: 32 MiB of floats."""
@@ -74,7 +74,13 @@ def _standard_error(variance: FloatArray, examples: int) -> FloatArray:
 
 
 def estimate(
-    mean: float, *, sampling: float | None, evaluation: float | None, n_samples: int, algorithm: Algorithm
+    mean: float,
+    *,
+    sampling: float | None,
+    evaluation: float | None,
+    n_samples: int,
+    algorithm: Algorithm,
+    sampling_freedom: float = math.inf,
 ) -> ShapleyEstimate:
     """A Shapley value with the standard error and 95 % interval that its two errors give it.
 
@@ -85,8 +91,9 @@ def estimate(
         mean: The value.
         sampling: Standard error from sampling coalitions, 0 when exact, None when one pair says nothing of it.
         evaluation: Standard error from the validation set, None when not measured.
-        n_samples: Permutations sampled, or coalitions evaluated when exact.
+        n_samples: Permutations sampled, or coalitions evaluated when exact or by regression.
         algorithm: How the value was computed.
+        sampling_freedom: Degrees of freedom of the sampling error.
     """
     exact = algorithm == "exact"
     unknown = sampling is None or (exact and evaluation is None)
@@ -102,18 +109,14 @@ def estimate(
     )
     if std is None:
         return found
-    margin = float(stdtrit(degrees_of_freedom(found), 0.975)) * std
-    return replace(found, ci_low=mean - margin, ci_high=mean + margin)
-
-
-def degrees_of_freedom(found: ShapleyEstimate) -> float:
-    """Of Student's t: pairs - 1 for sampling error alone, infinite (normal) for evaluation error alone.
-
-    Between them by Satterthwaite (1946), An approximate distribution of estimates of variance components, the
-    evaluation error counting as known.
-    """
-    sampled_share = (found.sampling_std / found.std) ** 4 if found.std and found.sampling_std else 0.0
-    return (found.n_samples / 2 - 1) / sampled_share if sampled_share else math.inf
+    # By Satterthwaite (1946), An approximate distribution of estimates of variance components; the evaluation error
+    # counts as known.
+    sampled_share = (sampling / std) ** 4 if std and sampling else 0.0
+    freedom = sampling_freedom / sampled_share if sampled_share else math.inf
+    margin = float(stdtrit(freedom, 0.975)) * std
+    return replace(
+        found, ci_low=mean - margin, ci_high=mean + margin, degrees_of_freedom=freedom if math.isfinite(freedom) else None
+    )
 
 
 def p_positive(found: ShapleyEstimate) -> float:
@@ -122,4 +125,5 @@ def p_positive(found: ShapleyEstimate) -> float:
         return 1.0
     if found.std == 0:
         return float(found.mean <= 0)
-    return float(stdtr(degrees_of_freedom(found), -found.mean / found.std))
+    freedom = math.inf if found.degrees_of_freedom is None else found.degrees_of_freedom
+    return float(stdtr(freedom, -found.mean / found.std))

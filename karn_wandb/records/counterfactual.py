@@ -126,7 +126,7 @@ class ShapleyEstimate(Record):
         mean: The estimate, in the game's unit (percentage points of accuracy, or loss).
         std: Standard error of the mean: sampling and evaluation noise together. None when neither is known,
             never 0 merely because nothing was sampled.
-        n_samples: Permutations sampled; for an exact value the coalitions evaluated.
+        n_samples: Permutations sampled; for an exact value or a regression the coalitions evaluated.
         algorithm: "exact", "permutation_antithetic" or "leverage_regression".
         ci_low: Lower end of the 95 % interval; None without a standard error.
         ci_high: Upper end of the 95 % interval; None without a standard error.
@@ -136,6 +136,7 @@ class ShapleyEstimate(Record):
         evaluation_method: How that part is known: "per_example" (each example's own Shapley values), "group_jackknife" (leaving
             out one batch or sequence at a time) or "binomial_bound" (only accuracies and their number of examples: an upper
             bound); None when it is not.
+        degrees_of_freedom: Of Student's t behind the interval; None for the normal distribution, or without interval.
     """
 
     mean: Finite
@@ -148,6 +149,7 @@ class ShapleyEstimate(Record):
     sampling_std: NonNegative | None = None
     evaluation_std: NonNegative | None = None
     evaluation_method: EvaluationMethod | None = None
+    degrees_of_freedom: NonNegative | None = None
 
 
 @record
