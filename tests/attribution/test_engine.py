@@ -165,7 +165,7 @@ def test_ablation_of_two_slots_happens_to_know_everything_and_still_calls_its_ma
 
 
 def test_one_slot_is_worth_what_it_adds():
-    for config in (CounterfactualConfig(), ABLATION, SAMPLING):
+    for config in (CounterfactualConfig(), ABLATION, SAMPLING, PERMUTATIONS, REGRESSION):
         matrix = CounterfactualEngine(config).evaluate(["early"], lambda on: 60.0 + 2.5 * on[0], 1)
         assert matrix.shapley_values["early"].mean == 2.5
         assert matrix.marginal_contributions == {"early": 2.5}
