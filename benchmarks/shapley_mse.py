@@ -18,12 +18,12 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import shapiq
 from scipy.stats import ttest_1samp
-from shapiq.approximator.base import Approximator
 
 from benchmarks.coalition_games import Game, TableValue, accuracy_like, unanimity
 from benchmarks.offline import table
@@ -65,6 +65,14 @@ class Problem:
         return self.samples * (self.slots - 1) + 2
 
 
+class Approximator(Protocol):
+    """What shapiq's methods have in common."""
+
+    def approximate(self, budget: int, game: Callable[..., FloatArray], /) -> shapiq.InteractionValues:
+        """Values from that many evaluations of the game."""
+        ...
+
+
 Answer = tuple[FloatArray, int]
 """Shapley values and the calls made for them."""
 
@@ -82,7 +90,7 @@ def ours(estimator: Estimator) -> Callable[[Problem], Answer]:
     return solve
 
 
-def theirs(approximator: Callable[[int, int], Approximator[str]]) -> Callable[[Problem], Answer]:
+def theirs(approximator: Callable[[int, int], Approximator]) -> Callable[[Problem], Answer]:
     """One of shapiq's, made of the number of slots and a seed."""
 
     def solve(problem: Problem) -> Answer:

@@ -20,8 +20,10 @@ from karn_wandb.records import Coalition, CounterfactualConfig
 
 EffectiveStrategy = Literal["full_factorial", "shapley", "ablation_only"]
 
-_FIRST_LOOK = 6
-"""Pairs of permutations, or pairs of coalitions beyond one a slot, before their spread may end the sampling."""
+_FIRST_PERMUTATIONS, _FIRST_COALITIONS = 10, 6
+"""Pairs of permutations, or pairs of coalitions beyond one a slot, before their spread may end the sampling.
+
+A spread of few is often small by chance, and that would be a reason to stop and believe it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def _paired(n: int, pairs: int, rng: np.random.Generator) -> Plan:
     halves = paired_coalitions(n, pairs, rng)
     sides = np.stack([halves, ~halves], axis=1).reshape(-1, n)
     coalitions = _distinct(n, [tuple(row) for row in sides.tolist()])
-    looks = [2 + 2 * count for count in _doubled(n + _FIRST_LOOK, len(halves))]
+    looks = [2 + 2 * count for count in _doubled(n + _FIRST_COALITIONS, len(halves))]
     return Plan("shapley", coalitions, halves=halves, looks=tuple(looks))
 
 
@@ -81,7 +83,7 @@ def _permuted(n: int, calls: int, rng: np.random.Generator) -> Plan:
     orders = permutations_within(n, calls, rng)
     passed = [[tuple(row) for row in along.reshape(-1, n).tolist()] for along in coalitions_along(orders)]
     known = list(accumulate(passed, lambda before, new: before | set(new), initial={(True,) * n, (False,) * n}))
-    looks = [len(known[count]) for count in _doubled(_FIRST_LOOK, len(orders))]
+    looks = [len(known[count]) for count in _doubled(_FIRST_PERMUTATIONS, len(orders))]
     return Plan("shapley", _distinct(n, [c for along in passed for c in along]), orders=orders, looks=tuple(looks))
 
 
