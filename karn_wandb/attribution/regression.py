@@ -60,7 +60,7 @@ def paired_coalitions(n: int, pairs: int, rng: np.random.Generator) -> BoolArray
         drawn.append(candidates[int(np.argmin(likeness))])
         seen.add(drawn[-1].tobytes())
         taken[size] += 1
-    return np.array(drawn).reshape(-1, n)
+    return np.array(drawn, dtype=np.bool_).reshape(-1, n)
 
 
 @dataclass(frozen=True, slots=True)
