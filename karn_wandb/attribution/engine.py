@@ -21,7 +21,7 @@ class CounterfactualEngine:
 
     Args:
         config: Strategy, budget and timeout.
-        seed: Of the permutations, at least 0. The same seed and epoch give the same permutations; another epoch gives
+        seed: Of the coalitions sampled, at least 0. The same seed and epoch give the same coalitions; another epoch gives
             others, so that their sampling errors do not repeat each other.
 
     Raises:
@@ -55,6 +55,7 @@ class CounterfactualEngine:
         Returns:
             The matrix, its coalitions in the order in which binary numbers count. When `max_configurations` or
             `timeout_seconds` cut the work short it is not `complete`: what was skipped is listed, nothing is filled in.
+            When `target_std` was reached it is `complete`, and `early_stop` says so.
 
         Raises:
             AttributionError: The slots, the alphas or an answer of `value` are unusable; or `value` raised: then the
@@ -68,9 +69,10 @@ class CounterfactualEngine:
         reader = Reader(slots, metric, _checked_alphas(slots, value, alphas))
         planned = plan(self.config, len(slots), np.random.default_rng((self.seed, epoch)))
         started = time.monotonic()
-        known = self._evaluated(planned.coalitions[: self.config.max_configurations], value, reader)
+        known, early_stop = self._evaluated(planned, value, reader)
         seconds = time.monotonic() - started
-        solution = Solution(slots, metric, planned, {config: known[config] for config in sorted(known)})
+        solution = _solution(reader, planned, known)
+        skipped = () if early_stop else tuple(config for config in planned.coalitions if config not in known)
         marginal_basis, marginals = solution.marginals()
         interactions = solution.interactions(self.config.independence_margin)
         return CounterfactualMatrix(
@@ -84,21 +86,46 @@ class CounterfactualEngine:
             slot_ids=slots,
             strategy=planned.strategy,
             metric=metric,
-            complete=len(known) == len(planned.coalitions),
-            skipped=tuple(config for config in planned.coalitions if config not in known),
-            stop_reason=self._stop_reason(len(known), planned),
+            complete=not skipped,
+            skipped=skipped,
+            stop_reason=self._stop_reason(len(known)) if skipped else "",
             n_examples=solution.n_examples,
             seconds=seconds,
             interactions=interactions,
             group_sizes=solution.game.group_sizes if self.config.keep_outcomes else None,
+            early_stop=early_stop,
         )
 
     def _evaluated(
-        self, configs: Sequence[Coalition], value: ValueFunction | BatchValue, reader: Reader
-    ) -> dict[Coalition, Outcome]:
+        self, planned: Plan, value: ValueFunction | BatchValue, reader: Reader
+    ) -> tuple[dict[Coalition, Outcome], str]:
+        """What was asked for, or as much of it as the budget or the precision wanted takes; and why the latter ended it."""
         known: dict[Coalition, Outcome] = {}
-        seen: dict[str, str] = {}
-        for config, answer in _answers(configs, value, reader, self.config.timeout_seconds):
+        affordable = planned.coalitions[: self.config.max_configurations]
+        ends = () if self.config.target_std is None else [end for end in planned.looks if end < len(affordable)]
+        timeout = self.config.timeout_seconds
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for end in (*ends, len(affordable)):
+            self._add(known, affordable[len(known) : end], value, reader, deadline)
+            if len(known) < end:
+                break
+            target = self.config.target_std
+            if end in ends and target is not None and _solution(reader, planned, known).is_precise(target):
+                reached = f"the sampling error of every Shapley value is at most target_std={target}"
+                return known, f"{reached} after {end} of {len(planned.coalitions)} coalitions"
+        return known, ""
+
+    def _add(
+        self,
+        known: dict[Coalition, Outcome],
+        configs: Sequence[Coalition],
+        value: ValueFunction | BatchValue,
+        reader: Reader,
+        deadline: float | None,
+    ) -> None:
+        """Evaluate `configs`, or as many as there is time for."""
+        seen = {name: said for outcome in known.values() for name, said in outcome.examples().items()}
+        for config, answer in _answers(configs, value, reader, deadline):
             outcome = reader.outcome(config, answer)
             known[config] = outcome
             for name, said in outcome.examples().items():
@@ -108,33 +135,33 @@ class CounterfactualEngine:
                         got=f"{seen[name]}, and {said} for {reader.name(config)}",
                         do="Evaluate the same batches in the same order for all coalitions.",
                     )
-        return known
 
     def _kept(self, result: CounterfactualResult) -> CounterfactualResult:
         if self.config.keep_outcomes:
             return result
         return replace(result, correct=None, group_losses=None, group_accuracies=None)
 
-    def _stop_reason(self, evaluated: int, planned: Plan) -> str:
-        if evaluated == len(planned.coalitions):
-            return ""
+    def _stop_reason(self, evaluated: int) -> str:
         if evaluated == self.config.max_configurations:
             return f"max_configurations={evaluated} reached"
         return f"timeout_seconds={self.config.timeout_seconds} reached"
 
 
+def _solution(reader: Reader, planned: Plan, known: Mapping[Coalition, Outcome]) -> Solution:
+    return Solution(reader.slot_ids, reader.metric, planned, {config: known[config] for config in sorted(known)})
+
+
 def _answers(
-    configs: Sequence[Coalition], value: ValueFunction | BatchValue, reader: Reader, timeout: float | None
+    configs: Sequence[Coalition], value: ValueFunction | BatchValue, reader: Reader, deadline: float | None
 ) -> Iterator[tuple[Coalition, object]]:
     """What `value` says of each coalition, until the time is over."""
     if isinstance(value, BatchValue):
         ask: Callable[[Sequence[Coalition]], Sequence[object]] = value.evaluate_all
-        at_once = timeout is None
+        at_once = deadline is None
     else:
         ask, at_once = (lambda asked: [value(config) for config in asked]), False
-    started = time.monotonic()
     for asked in [configs] if at_once else [[config] for config in configs]:
-        if timeout is not None and time.monotonic() - started >= timeout:
+        if deadline is not None and time.monotonic() >= deadline:
             return
         subject = reader.name(asked[0]) if len(asked) == 1 else f"{len(asked)} coalitions of ({', '.join(reader.slot_ids)})"
         try:

@@ -22,6 +22,28 @@ def antithetic_permutations(n: int, pairs: int, rng: np.random.Generator) -> Int
     return np.stack([forward, forward[:, ::-1]], axis=1)
 
 
+def permutations_within(n: int, calls: int, rng: np.random.Generator) -> IntArray:
+    """Antithetic pairs of permutations that pass at most `calls` distinct coalitions, shape [pairs, 2, n].
+
+    Pairs are drawn until one would exceed that, or until every coalition is passed. Coalitions that earlier pairs pass too
+    cost nothing, so there are the more pairs the fewer slots.
+
+    Args:
+        n: Number of slots.
+        calls: Coalitions that may be evaluated, all on and all off among them.
+        rng: Random generator.
+    """
+    drawn: list[IntArray] = []
+    passed: set[bytes] = set()
+    while len(passed) < 2**n:
+        pair = antithetic_permutations(n, 1, rng)
+        passed |= {coalition.tobytes() for coalition in coalitions_along(pair).reshape(-1, n)}
+        if len(passed) > calls:
+            break
+        drawn.append(pair)
+    return np.concatenate([np.empty((0, 2, n), dtype=np.int64), *drawn])
+
+
 def coalitions_along(orders: IntArray) -> BoolArray:
     """The coalitions passed while switching on slot after slot, shape [pairs, 2, n + 1, n], from all off to all on."""
     position = np.argsort(orders, axis=-1)

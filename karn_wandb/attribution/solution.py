@@ -15,9 +15,16 @@ from karn_wandb.attribution.games import FloatArray, IntArray
 from karn_wandb.attribution.interactions import interactions_of
 from karn_wandb.attribution.known import KnownGame
 from karn_wandb.attribution.plan import Plan
+from karn_wandb.attribution.regression import paired_fit
 from karn_wandb.attribution.sampling import coalitions_along, pair_estimates
-from karn_wandb.attribution.uncertainty import estimate, sampled_evaluation_errors
-from karn_wandb.attribution.values import Outcome
+from karn_wandb.attribution.uncertainty import (
+    Algorithm,
+    EvaluationErrors,
+    estimate,
+    regressed_evaluation_errors,
+    sampled_evaluation_errors,
+)
+from karn_wandb.attribution.values import BoolArray, Outcome
 from karn_wandb.records import Coalition, InteractionEstimate, Metric, ShapleyEstimate
 
 MarginalBasis = Literal["factorial_main_effect", "removal_cost", "none"]
@@ -74,29 +81,83 @@ class Solution:
         return interactions_of(self.game, "empty_corner", margin) if self.is_full else {}
 
     def shapley_values(self) -> dict[str, ShapleyEstimate] | None:
-        """By slot; None when neither every coalition nor one whole pair of permutations is known."""
+        """By slot; None when neither every coalition is known nor enough whole pairs to estimate from."""
         if self.is_full:
             return shapley_of(self.game)
-        return None if self.plan.orders is None else self._sampled(self.plan.orders)
+        if self.plan.halves is not None:
+            return self._regressed(self.plan.halves)
+        return None if self.plan.orders is None else self._permuted(self.plan.orders)
 
-    def _sampled(self, orders: IntArray) -> dict[str, ShapleyEstimate] | None:
-        number = {coalition: row for row, coalition in enumerate(self.known)}
-        passed = coalitions_along(orders).tolist()
-        rows = np.array([[[number.get(tuple(c), -1) for c in order] for order in pair] for pair in passed])
-        # Pairs after the first gap are not random any more: known are those that repeat earlier ones.
-        pairs = int(np.logical_and.accumulate((rows >= 0).all(axis=(1, 2))).sum())
+    def is_precise(self, target_std: float) -> bool:
+        """Whether every Shapley value has a sampling error of at most `target_std`."""
+        errors = [found.sampling_std for found in (self.shapley_values() or {}).values()]
+        return bool(errors) and all(error is not None and error <= target_std for error in errors)
+
+    def _permuted(self, orders: IntArray) -> dict[str, ShapleyEstimate] | None:
+        rows = self._leading_rows(coalitions_along(orders))
+        pairs = len(rows)
         if not pairs:
             return None
-        rows, orders = rows[:pairs], orders[:pairs]
+        orders = orders[:pairs]
         by_pair = pair_estimates(self.values[rows], orders)
-        sampling = by_pair.std(axis=0, ddof=1) / math.sqrt(pairs) if pairs > 1 else None
-        evaluation = sampled_evaluation_errors(self.game.outcomes, rows, orders)
+        return self._estimates(
+            by_pair.mean(axis=0),
+            by_pair.std(axis=0, ddof=1) / math.sqrt(pairs) if pairs > 1 else None,
+            sampled_evaluation_errors(self.game.outcomes, rows, orders),
+            n_samples=2 * pairs,
+            algorithm="permutation_antithetic",
+            freedom=np.full(len(self.slot_ids), pairs - 1.0),
+        )
+
+    def _regressed(self, halves: BoolArray) -> dict[str, ShapleyEstimate] | None:
+        sides = np.stack([halves, ~halves], axis=1)
+        corners = np.stack([np.ones_like(halves[:1]), np.zeros_like(halves[:1])], axis=1)
+        rows = self._leading_rows(np.concatenate([corners, sides]))
+        found = paired_fit(halves[: len(rows) - 1]) if len(rows) else None
+        if found is None:
+            return None
+        differences = (self.values[rows[:, 0]] - self.values[rows[:, 1]]) / 2
+        return self._estimates(
+            found.shapley_values(differences),
+            found.sampling_errors(differences),
+            regressed_evaluation_errors(self.game.outcomes, rows, found),
+            n_samples=rows.size,
+            algorithm="leverage_regression",
+            freedom=found.degrees_of_freedom,
+        )
+
+    def _leading_rows(self, units: BoolArray) -> IntArray:
+        """Where the coalitions of units evaluated together are known, shape [known, ...], up to the first unit that is not.
+
+        Those after it are not random any more: known are those that repeat earlier ones.
+
+        Args:
+            units: Their coalitions, shape [units, ..., n].
+        """
+        number = {coalition: row for row, coalition in enumerate(self.known)}
+        rows = [number.get(tuple(coalition), -1) for coalition in units.reshape(-1, units.shape[-1]).tolist()]
+        by_unit = np.array(rows, dtype=np.int64).reshape(units.shape[:-1])
+        known = (by_unit >= 0).reshape(len(units), -1).all(axis=1)
+        leading: IntArray = by_unit[np.logical_and.accumulate(known)]
+        return leading
+
+    def _estimates(
+        self,
+        means: FloatArray,
+        sampling: FloatArray | None,
+        evaluation: EvaluationErrors | None,
+        *,
+        n_samples: int,
+        algorithm: Algorithm,
+        freedom: FloatArray | None,
+    ) -> dict[str, ShapleyEstimate]:
         unknown = [None] * len(self.slot_ids)
         parts = zip(
             self.slot_ids,
-            by_pair.mean(axis=0).tolist(),
+            means.tolist(),
             unknown if sampling is None else sampling.tolist(),
             unknown if evaluation is None else evaluation.std.tolist(),
+            [math.inf] * len(self.slot_ids) if freedom is None else freedom.tolist(),
             strict=True,
         )
         return {
@@ -104,13 +165,13 @@ class Solution:
                 mean,
                 sampling=drawn,
                 evaluation=measured,
-                n_samples=2 * pairs,
-                algorithm="permutation_antithetic",
-                evaluation_method=None if evaluation is None else evaluation.method,
-                sampling_freedom=pairs - 1,
+                n_samples=n_samples,
+                algorithm=algorithm,
+                sampling_freedom=free,
                 evaluation_freedom=math.inf if evaluation is None else evaluation.degrees_of_freedom,
+                evaluation_method=None if evaluation is None else evaluation.method,
             )
-            for slot, mean, drawn, measured in parts
+            for slot, mean, drawn, measured, free in parts
         }
 
     def _by_slot(self, numbers: FloatArray) -> dict[str, float]:

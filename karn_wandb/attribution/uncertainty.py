@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from karn_wandb.attribution.games import FloatArray, IntArray
+from karn_wandb.attribution.regression import PairedFit
 from karn_wandb.attribution.sampling import pair_estimates, pair_weights
 from karn_wandb.attribution.units import Outcomes, Shares, Units
 from karn_wandb.records import EvaluationMethod, ShapleyEstimate
@@ -120,6 +121,29 @@ def sampled_evaluation_errors(outcomes: Outcomes | None, rows: IntArray, orders:
     return _of_units(np.maximum(shared, 0.0) / (pairs * (pairs - 1)), outcomes)
 
 
+def regressed_evaluation_errors(outcomes: Outcomes | None, rows: IntArray, fit: PairedFit) -> EvaluationErrors | None:
+    """The same for Shapley values from a fit to complementary pairs; None where the fit's own error is unknown.
+
+    An example's estimate varies over examples also because pairs are missing, which the sampling error already counts:
+    that part is subtracted. The bound bounds the variance of the whole.
+
+    Args:
+        outcomes: Of the known coalitions.
+        rows: Which coalitions are the two of each pair, shape [1 + pairs, 2], all on and all off first.
+        fit: The fit to those pairs.
+    """
+    if outcomes is None or fit.jackknife is None:
+        return None
+    known = len(outcomes.shares if isinstance(outcomes, Shares) else outcomes.means)
+    halves = np.zeros((len(rows), known))
+    halves[np.arange(len(rows)), rows[:, 0]], halves[np.arange(len(rows)), rows[:, 1]] = 0.5, -0.5
+    spread = evaluation_errors(fit.weights @ halves, outcomes)
+    residual = evaluation_errors(fit.left_out @ halves, outcomes)
+    if spread is None or residual is None or isinstance(outcomes, Shares):
+        return spread
+    return replace(spread, std=np.sqrt(np.maximum(spread.std**2 - fit.jackknife @ residual.std**2, 0.0)))
+
+
 def _of_units(variances: FloatArray, outcomes: Units) -> EvaluationErrors:
     return EvaluationErrors(np.sqrt(variances), outcomes.method, len(outcomes.sizes) - 1)
 
@@ -166,7 +190,7 @@ def estimate(
         mean: The value.
         sampling: Standard error from sampling coalitions, 0 when exact, None when one pair says nothing of it.
         evaluation: Standard error from the validation set, None when not measured.
-        n_samples: Permutations sampled, or coalitions evaluated when exact.
+        n_samples: Permutations sampled, or coalitions evaluated when exact or by regression.
         algorithm: How the value was computed.
         sampling_freedom: Degrees of freedom of the sampling error.
         evaluation_freedom: Degrees of freedom of the validation set's error.

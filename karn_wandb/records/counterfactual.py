@@ -129,7 +129,7 @@ class ShapleyEstimate(Record):
         mean: The estimate, in the game's unit (percentage points of accuracy, or loss).
         std: Standard error of the mean: sampling and evaluation noise together. None when neither is known,
             never 0 merely because nothing was sampled.
-        n_samples: Permutations sampled; for an exact value the coalitions evaluated.
+        n_samples: Permutations sampled; for an exact value or a regression the coalitions evaluated.
         algorithm: "exact", "permutation_antithetic" or "leverage_regression".
         ci_low: Lower end of the 95 % interval; None without a standard error.
         ci_high: Upper end of the 95 % interval; None without a standard error.

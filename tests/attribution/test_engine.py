@@ -1,6 +1,7 @@
 """The engine: what is evaluated, in which order, and what is said of it."""
 
 import time
+from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations, product
 
@@ -18,6 +19,9 @@ MATRIX = dict(zip(product((False, True), repeat=3), (62.3, 64.1, 63.8, 65.2, 63.
 """The requirement's example: accuracy by coalition, early, mid, late."""
 
 SAMPLING = CounterfactualConfig(strategy="shapley", shapley_samples=4)
+PERMUTATIONS = CounterfactualConfig(strategy="shapley", shapley_samples=6, estimator="permutation_antithetic")
+REGRESSION = CounterfactualConfig(strategy="shapley", shapley_samples=6, estimator="leverage_regression")
+BOTH = pytest.mark.parametrize("config", [PERMUTATIONS, REGRESSION], ids=lambda config: config.estimator)
 ABLATION = CounterfactualConfig(strategy="ablation_only")
 
 
@@ -161,29 +165,54 @@ def test_ablation_of_two_slots_happens_to_know_everything_and_still_calls_its_ma
 
 
 def test_one_slot_is_worth_what_it_adds():
-    for config in (CounterfactualConfig(), ABLATION, SAMPLING):
+    for config in (CounterfactualConfig(), ABLATION, SAMPLING, PERMUTATIONS, REGRESSION):
         matrix = CounterfactualEngine(config).evaluate(["early"], lambda on: 60.0 + 2.5 * on[0], 1)
         assert matrix.shapley_values["early"].mean == 2.5
         assert matrix.marginal_contributions == {"early": 2.5}
         assert (len(matrix.configs), matrix.interaction_effects, matrix.interaction_basis) == (2, {}, "none")
 
 
-@given(st.integers(5, 9), st.integers(0, 1000))
+@BOTH
+@given(st.integers(6, 9), st.integers(0, 1000))
 @settings(deadline=None, max_examples=30)
-def test_sampling_evaluates_each_coalition_once_and_distributes_the_whole_gain(n, seed):
+def test_sampling_evaluates_each_coalition_once_and_distributes_the_whole_gain(config, n, seed):
     value = Counting(game(n, seed))
-    matrix = CounterfactualEngine(SAMPLING, seed).evaluate(names(n), value, 1)
-    assert len(value.asked) == len(set(value.asked)) == len(matrix.configs) <= 4 * (n - 1) + 2
+    matrix = CounterfactualEngine(config, seed).evaluate(names(n), value, 1)
+    assert len(value.asked) == len(set(value.asked)) == len(matrix.configs) <= 6 * (n - 1) + 2
     assert value.asked[:2] == [(True,) * n, (False,) * n]
     gain = value.value((True,) * n) - value.value((False,) * n)
     assert sum(found.mean for found in matrix.shapley_values.values()) == pytest.approx(gain, abs=1e-9)
-    assert {(f.n_samples, f.algorithm, f.exact) for f in matrix.shapley_values.values()} == {(4, "permutation_antithetic", False)}
-    assert matrix.complete
+    assert {(found.algorithm, found.exact) for found in matrix.shapley_values.values()} == {(config.estimator, False)}
+    assert (matrix.complete, matrix.early_stop) == (True, "")
 
 
-@given(st.integers(5, 8), st.integers(0, 1000))
+def test_permutations_are_sampled_until_their_distinct_coalitions_reach_the_budget():
+    """Twenty permutations of six slots may cost 102 calls, were they all different; 40 calls are soon all that is new."""
+    config = CounterfactualConfig(strategy="shapley", shapley_samples=8, estimator="permutation_antithetic")
+    matrix = CounterfactualEngine(config).evaluate(names(6), game(6), 1)
+    assert 8 * 5 + 2 - 10 < len(matrix.configs) <= 8 * 5 + 2
+    assert {found.n_samples > 8 for found in matrix.shapley_values.values()} == {True}
+
+
+def test_a_regression_spends_the_whole_budget_on_distinct_coalitions():
+    matrix = CounterfactualEngine(REGRESSION).evaluate(names(8), game(8), 1)
+    assert len(matrix.configs) == 6 * 7 + 2
+    assert {found.n_samples for found in matrix.shapley_values.values()} == {6 * 7 + 2}
+
+
+@pytest.mark.parametrize(
+    ("cap", "algorithm"), [(None, "leverage_regression"), (18, "leverage_regression"), (17, "permutation_antithetic")]
+)
+def test_auto_fits_from_one_pair_of_coalitions_a_slot_on(cap, algorithm):
+    config = CounterfactualConfig(strategy="shapley", max_configurations=cap)
+    matrix = CounterfactualEngine(config).evaluate(names(8), game(8), 1)
+    assert {found.algorithm for found in matrix.shapley_values.values()} == {algorithm}
+
+
+@BOTH
+@given(st.integers(6, 8), st.integers(0, 1000))
 @settings(deadline=None, max_examples=30)
-def test_sampling_is_exact_for_a_game_of_single_slots_and_pairs(n, seed):
+def test_sampling_is_exact_for_a_game_of_single_slots_and_pairs(config, n, seed):
     rng = np.random.default_rng(seed)
     alone, together = rng.uniform(0, 3, size=n), np.triu(rng.uniform(-0.5, 0.5, size=(n, n)), 1)
 
@@ -191,13 +220,14 @@ def test_sampling_is_exact_for_a_game_of_single_slots_and_pairs(n, seed):
         on = np.array(config, dtype=float)
         return 50 + float(on @ alone + on @ together @ on)
 
-    matrix = CounterfactualEngine(SAMPLING, seed).evaluate(names(n), value, 1)
+    matrix = CounterfactualEngine(config, seed).evaluate(names(n), value, 1)
     for found, exact in zip(matrix.shapley_values.values(), shapley_values(table_of(value, n)), strict=True):
         assert found.mean == pytest.approx(exact, abs=1e-9)
         assert found.std == pytest.approx(0, abs=1e-9)
 
 
-def test_twenty_slots_are_sampled():
+@pytest.mark.parametrize("estimator", ["permutation_antithetic", "leverage_regression"])
+def test_twenty_slots_are_sampled(estimator):
     strength = np.linspace(-1, 1, 20)
 
     def value(config):
@@ -205,7 +235,7 @@ def test_twenty_slots_are_sampled():
         return 50 + float(on @ strength) + 2.0 * float(on[:3].prod())
 
     asked = Counting(value)
-    matrix = CounterfactualEngine(CounterfactualConfig()).evaluate(names(20), asked, 1)
+    matrix = CounterfactualEngine(CounterfactualConfig(estimator=estimator)).evaluate(names(20), asked, 1)
     assert (matrix.strategy, matrix.complete) == ("shapley", True)
     assert len(matrix.configs) <= 20 * 19 + 2
     for i, found in enumerate(matrix.shapley_values.values()):
@@ -215,8 +245,10 @@ def test_twenty_slots_are_sampled():
     assert matrix.marginal_basis == "removal_cost"
 
 
-def test_coalitions_that_sampling_happens_to_exhaust_give_exact_values():
-    matrix = CounterfactualEngine(CounterfactualConfig(strategy="shapley", shapley_samples=60)).evaluate(SLOTS, MATRIX.get, 1)
+@pytest.mark.parametrize("estimator", ["permutation_antithetic", "leverage_regression"])
+def test_coalitions_that_sampling_happens_to_exhaust_give_exact_values(estimator):
+    config = CounterfactualConfig(strategy="shapley", shapley_samples=60, estimator=estimator)
+    matrix = CounterfactualEngine(config).evaluate(SLOTS, MATRIX.get, 1)
     assert len(matrix.configs) == 8
     assert matrix.shapley_values["early"].algorithm == "exact"
     assert matrix.shapley_values["early"].mean == pytest.approx(19 / 15)
@@ -271,19 +303,49 @@ def test_a_budget_that_just_suffices_is_no_cut():
     assert CounterfactualEngine(config).evaluate(SLOTS, MATRIX.__getitem__, 1).complete
 
 
-def test_sampling_cut_short_uses_whole_pairs_only():
+@BOTH
+def test_sampling_cut_short_uses_whole_pairs_only(config):
     n, value = 8, game(8)
-    full = CounterfactualEngine(CounterfactualConfig(strategy="shapley", shapley_samples=6)).evaluate(names(n), value, 1)
-    cut_config = CounterfactualConfig(strategy="shapley", shapley_samples=6, max_configurations=len(full.configs) - 1)
-    cut = CounterfactualEngine(cut_config).evaluate(names(n), value, 1)
-    two_pairs = CounterfactualEngine(CounterfactualConfig(strategy="shapley", shapley_samples=6, max_configurations=30))
-    assert not cut.complete
-    assert {found.n_samples for found in cut.shapley_values.values()} == {4}
-    assert cut.shapley_values == two_pairs.evaluate(names(n), value, 1).shapley_values
+    full = CounterfactualEngine(config).evaluate(names(n), value, 1)
+    cap = len(full.configs) - 1
+    cut = CounterfactualEngine(replace(config, max_configurations=cap)).evaluate(names(n), value, 1)
+    (unit,) = {found.n_samples for found in full.shapley_values.values()} - {None}
+    assert (cut.complete, cut.stop_reason, len(cut.configs)) == (False, f"max_configurations={cap} reached", cap)
+    assert set(cut.skipped) == {r.config for r in full.configs} - {r.config for r in cut.configs}
+    assert {found.n_samples for found in cut.shapley_values.values()} == {unit - 2}
+    whole = replace(config, max_configurations=30 if config is PERMUTATIONS else cap - 1)
+    assert cut.shapley_values == CounterfactualEngine(whole).evaluate(names(n), value, 1).shapley_values
+
+
+def test_a_regression_cut_before_it_has_a_pair_of_coalitions_for_each_slot_gives_none():
+    """With just the single slots there is a fit, but no pair tells how far those of other sizes are from it."""
+    for cap, known in ((17, False), (18, True)):
+        matrix = CounterfactualEngine(replace(REGRESSION, max_configurations=cap)).evaluate(names(8), game(8), 1)
+        assert (matrix.complete, len(matrix.configs)) == (False, cap)
+        assert (matrix.shapley_values is not None) == known
+    for found in matrix.shapley_values.values():
+        assert (found.std, found.sampling_std, found.ci_low, found.n_samples) == (None, None, None, 18)
+
+
+@BOTH
+def test_a_timeout_in_the_middle_leaves_an_estimate_from_the_whole_pairs_known_by_then(config):
+    clock = []
+
+    def value(coalition):
+        clock.append(coalition)
+        if len(clock) == 35:
+            time.sleep(0.5)
+        return game(8)(coalition)
+
+    matrix = CounterfactualEngine(replace(config, timeout_seconds=0.5)).evaluate(names(8), value, 1)
+    assert (matrix.complete, matrix.stop_reason, len(matrix.configs)) == (False, "timeout_seconds=0.5 reached", 35)
+    capped = CounterfactualEngine(replace(config, max_configurations=35)).evaluate(names(8), game(8), 1)
+    assert matrix.shapley_values == capped.shapley_values
+    assert matrix.skipped == capped.skipped
 
 
 def test_one_pair_gives_values_without_a_standard_error():
-    config = CounterfactualConfig(strategy="shapley", shapley_samples=2)
+    config = CounterfactualConfig(strategy="shapley", shapley_samples=2, estimator="permutation_antithetic")
     for found in CounterfactualEngine(config).evaluate(names(8), game(8), 1).shapley_values.values():
         assert (found.n_samples, found.std, found.sampling_std, found.ci_low) == (2, None, None, None)
 
@@ -316,6 +378,61 @@ def test_no_time_at_all_evaluates_nothing():
 def test_a_cap_and_a_timeout_that_both_suffice_cut_nothing():
     config = CounterfactualConfig(timeout_seconds=60, max_configurations=100)
     assert CounterfactualEngine(config).evaluate(SLOTS, MATRIX.__getitem__, 1).stop_reason == ""
+
+
+# Early stopping
+
+
+def smooth(n, rough=0.0, seed=0):
+    """Accuracy that saturates: nearly a game of single slots and pairs, unless made rough."""
+    rng = np.random.default_rng(seed)
+    strength, noise = rng.uniform(0.5, 1.5, size=n) / n, rng.normal(0, rough, size=(2,) * n)
+    return lambda config: 60 + 10 * float(1 - np.exp(-np.dot(strength, config))) + float(noise[tuple(map(int, config))])
+
+
+@BOTH
+def test_sampling_stops_once_every_error_is_small_enough_and_says_so(config):
+    n, value = 10, Counting(smooth(10))
+    wanted = replace(config, shapley_samples=20, target_std=0.1)
+    matrix = CounterfactualEngine(wanted).evaluate(names(n), value, 1)
+    full = CounterfactualEngine(replace(wanted, target_std=None)).evaluate(names(n), smooth(n), 1)
+    assert len(value.asked) == len(matrix.configs) < len(full.configs)
+    assert (matrix.complete, matrix.skipped, matrix.stop_reason) == (True, (), "")
+    assert matrix.early_stop == (
+        "the sampling error of every Shapley value is at most target_std=0.1 "
+        f"after {len(matrix.configs)} of {len(full.configs)} coalitions"
+    )
+    assert all(found.sampling_std <= 0.1 for found in matrix.shapley_values.values())
+    assert set(matrix.configs) < set(full.configs)
+
+
+@BOTH
+def test_an_error_that_stays_too_large_takes_all_that_the_budget_allows(config):
+    matrix = CounterfactualEngine(replace(config, target_std=1e-9)).evaluate(names(8), smooth(8, rough=1.0), 1)
+    full = CounterfactualEngine(config).evaluate(names(8), smooth(8, rough=1.0), 1)
+    assert replace(matrix, seconds=None) == replace(full, seconds=None)
+    assert matrix.early_stop == ""
+
+
+def test_each_look_at_the_errors_comes_after_about_twice_as_many_coalitions():
+    class Batches:
+        def __init__(self):
+            self.asked = []
+
+        def evaluate_all(self, configs):
+            self.asked.append(len(configs))
+            return [Evaluation(accuracy=smooth(10, rough=1.0)(config)) for config in configs]
+
+    value = Batches()
+    config = CounterfactualConfig(estimator="leverage_regression", target_std=1e-9)
+    CounterfactualEngine(config).evaluate(names(10), value, 1)
+    assert np.cumsum(value.asked).tolist() == [2 + 2 * 16, 2 + 2 * 32, 2 + 2 * 64, 182]
+
+
+def test_what_is_exact_has_no_sampling_error_to_stop_at():
+    config = CounterfactualConfig(target_std=100.0)
+    matrix = CounterfactualEngine(config).evaluate(SLOTS, MATRIX.__getitem__, 1)
+    assert (len(matrix.configs), matrix.early_stop) == (8, "")
 
 
 # What a value function may return, and what is kept of it
@@ -386,9 +503,10 @@ def test_per_example_outcomes_give_an_exact_value_its_standard_error():
     assert matrix.positive_claims() == claims(matrix) == SLOTS
 
 
-def test_sampled_values_have_both_errors():
+@BOTH
+def test_sampled_values_have_both_errors(config):
     n, value = 8, bits(8)
-    sampled = CounterfactualEngine(CounterfactualConfig(strategy="shapley")).evaluate(names(n), value, 1).shapley_values
+    sampled = CounterfactualEngine(replace(config, shapley_samples=20)).evaluate(names(n), value, 1).shapley_values
     exact = CounterfactualEngine(CounterfactualConfig(force_full_factorial=True)).evaluate(names(n), value, 1).shapley_values
     for slot, found in sampled.items():
         assert found.std == pytest.approx(np.hypot(found.sampling_std, found.evaluation_std))

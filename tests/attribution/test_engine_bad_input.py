@@ -1,10 +1,19 @@
 """Bad input: each a clear error, word for word."""
 
+from dataclasses import replace
+
 import pytest
 
 from karn_wandb.attribution import CounterfactualEngine
 from karn_wandb.errors import AttributionError, RecordError
 from karn_wandb.records import CounterfactualConfig, CounterfactualResult, Evaluation
+
+SAMPLED = pytest.mark.parametrize(
+    "config",
+    [CounterfactualConfig(strategy="shapley", estimator=name) for name in ("permutation_antithetic", "leverage_regression")],
+    ids=lambda config: config.estimator,
+)
+EIGHT = tuple("abcdefgh")
 
 
 def message(slot_ids=("early", "mid"), value=lambda _: 50.0, epoch=1, config=None, **options):
@@ -50,6 +59,67 @@ def test_an_accuracy_that_no_evaluation_can_hold_is_named_with_its_coalition():
     assert message(("early",), lambda _: Evaluation(accuracy=120.0)) == (
         "the value function failed for coalition 1 of (early); got RecordError: Evaluation.accuracy must be between 0 and 100; "
         "got 120.0. Accuracies are percentages, 0 to 100. What it raised is the cause of this error."
+    )
+
+
+class FailsLater:
+    """Fine for the first thirty coalitions."""
+
+    def __init__(self, answer):
+        self.answer, self.asked = answer, []
+
+    def __call__(self, config):
+        self.asked.append(config)
+        return 50.0 + len(self.asked) % 7 if len(self.asked) <= 30 else self.answer()
+
+    @property
+    def last(self):
+        return "".join(str(int(on)) for on in self.asked[-1])
+
+
+@SAMPLED
+@pytest.mark.parametrize("target_std", [None, 1e-9])
+def test_sampling_whose_value_function_raises_in_the_middle_returns_nothing(config, target_std):
+    value = FailsLater(lambda: 1 / 0)
+    assert message(EIGHT, value, config=replace(config, target_std=target_std)) == (
+        f"the value function failed for coalition {value.last} of (a, b, c, d, e, f, g, h); "
+        "got ZeroDivisionError: division by zero. What it raised is the cause of this error."
+    )
+    assert len(value.asked) == 31
+
+
+@SAMPLED
+def test_sampling_whose_value_becomes_nan_in_the_middle_returns_nothing(config):
+    value = FailsLater(lambda: float("nan"))
+    assert message(EIGHT, value, config=config) == (
+        f"the value of coalition {value.last} of (a, b, c, d, e, f, g, h) must be an accuracy in percent, 0 to 100; got nan. "
+        'For a loss pass metric="loss".'
+    )
+
+
+@SAMPLED
+def test_correct_bits_whose_length_changes_after_a_look_at_the_errors(config):
+    asked = []
+
+    def value(coalition):
+        asked.append(coalition)
+        return Evaluation(correct=(True, all(coalition)) * (1 + (len(asked) > 100)))
+
+    assert message(EIGHT, value, config=replace(config, target_std=0.0)).startswith(
+        "every coalition must have its `correct` bits for the same validation examples; got 2, and 4 for coalition"
+    )
+
+
+@SAMPLED
+def test_no_slots_to_sample(config):
+    assert message((), config=config).startswith("a coalition game needs at least one slot; got none.")
+
+
+@SAMPLED
+def test_twenty_slots_that_must_be_exact(config):
+    forced = replace(config, force_full_factorial=True)
+    assert message(tuple("abcdefghijklmnopqrst"), config=forced) == (
+        'a full factorial may have at most 16 slots; got 20 slots, 1048576 coalitions. Sample them with strategy="shapley".'
     )
 
 

@@ -13,10 +13,11 @@ SAMPLED = {"n_samples": 20, "algorithm": "permutation_antithetic", "sampling_fre
 EXACT = {"n_samples": 8, "algorithm": "exact"}
 
 
-def test_the_error_from_sampling_is_the_spread_over_samples():
+@pytest.mark.parametrize("estimator", ["permutation_antithetic", "leverage_regression"])
+def test_the_error_from_sampling_is_the_spread_over_samples(estimator):
     """Also when permutations share cached coalitions: a cache saves evaluations, it does not correlate permutations."""
     table = np.random.default_rng(5).normal(50, 3, size=(2,) * 8)
-    config = CounterfactualConfig(strategy="shapley", shapley_samples=20)
+    config = CounterfactualConfig(strategy="shapley", shapley_samples=20, estimator=estimator)
     slots = tuple("abcdefgh")
     runs = [
         CounterfactualEngine(config, seed).evaluate(slots, lambda c: float(table[tuple(map(int, c))]), 1) for seed in range(200)
@@ -32,12 +33,13 @@ def test_the_error_from_sampling_is_the_spread_over_samples():
     assert 0.92 < np.mean(covered) < 0.98
 
 
-def test_both_errors_together_are_the_spread_over_samples_and_validation_sets():
+@pytest.mark.parametrize(("estimator", "samples"), [("permutation_antithetic", 6), ("leverage_regression", 4)])
+def test_both_errors_together_are_the_spread_over_samples_and_validation_sets(estimator, samples):
     """Slots of a network whose examples interact far more than their mean does, each draw with new examples."""
     n, examples, slots = 6, 100, tuple("abcdef")
     sizes = coalition_sizes(n)
     rng = np.random.default_rng(2)
-    order = CounterfactualConfig(strategy="shapley", shapley_samples=10)
+    order = CounterfactualConfig(strategy="shapley", shapley_samples=samples, estimator=estimator)
     found = []
     for seed in range(250):
         needed = rng.uniform(0, 8, size=examples)  # how many slots an example needs, some of them of its own
@@ -111,8 +113,8 @@ def test_an_exact_value_without_outcomes_has_no_standard_error_rather_than_none_
 
 
 def test_one_pair_does_not_tell_its_sampling_error_so_the_rest_is_not_passed_off_as_all():
-    found = estimate(1.0, sampling=None, evaluation=0.4, n_samples=2, algorithm="permutation_antithetic")
-    assert (found.std, found.ci_low, found.evaluation_std) == (None, None, 0.4)
+    found = estimate(1.0, sampling=None, evaluation=0.4, n_samples=2, algorithm="permutation_antithetic", sampling_freedom=0)
+    assert (found.std, found.ci_low, found.evaluation_std, found.degrees_of_freedom) == (None, None, 0.4, None)
 
 
 @pytest.mark.parametrize(("mean", "p"), [(1.0, 0.0), (0.0, 1.0), (-1.0, 1.0)])
