@@ -25,6 +25,8 @@ _RANGES = {
     "color": OKABE_ITO,
     "shape": ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left"),
 }
+_SMALLEST = 1e-290
+"""Magnitudes below this are drawn as zero: Vega finds no ticks for an axis of subnormal numbers."""
 _VEGA_LITE = "5.20"
 _SUFFIX = ".vl.json"
 _PLACEHOLDER = re.compile(r"\$\{(field|string):([a-z_]+)\}")
@@ -76,6 +78,8 @@ def fill(name: str, rows: Sequence[Row], *, domains: Mapping[str, Sequence[str]]
 
 
 def _shown(value: str | float | bool | None) -> str | float | bool | None:
+    if isinstance(value, float) and abs(value) < _SMALLEST:
+        return 0.0
     return printable(value) if isinstance(value, str) else value
 
 

@@ -33,8 +33,6 @@ class CounterfactualConfig(Record):
         estimator: How sampled coalitions become Shapley values; "auto" takes what suits the budget.
         target_std: Stop sampling when the sampling error of every Shapley value is at most this, in the game's unit; None
             samples all that the budget allows.
-        decide_early: Evaluate a stratified part of the validation set first, and more of it only while a slot's claim
-            is undecided; needs a value function that can evaluate parts, such as `ModelEvaluator`.
         independence_margin: Two slots count as independent when their interaction is shown to be smaller than this, in
             the game's unit. None is half a point of accuracy; a loss has no usual scale, so without a margin of its own no
             two slots count as independent.
@@ -50,7 +48,6 @@ class CounterfactualConfig(Record):
     timeout_seconds: NonNegative | None = None
     estimator: Estimator = "auto"
     target_std: NonNegative | None = None
-    decide_early: bool = False
     independence_margin: NonNegative | None = None
     keep_outcomes: bool = True
 

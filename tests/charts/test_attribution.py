@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 from attribution_example import LONG, NAMES, matrix
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from strategies import records
 
 from karn_wandb import CounterfactualEngine, charts
@@ -34,8 +34,12 @@ def by(chart, *keys):
     return {tuple(row[key] for key in keys): row for row in chart.rows}
 
 
+SUBNORMAL = CounterfactualMatrix(epoch=0, configs=(), shapley_values={"early": ShapleyEstimate(1e-320, None, 0)})
+
+
 @settings(max_examples=60)
 @given(records(CounterfactualMatrix))
+@example(SUBNORMAL)
 def test_any_matrix_is_drawn_or_gives_no_chart(found):
     for chart_of in ALL:
         chart = chart_of(found)
