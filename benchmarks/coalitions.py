@@ -110,7 +110,7 @@ def images(batches: int, size: int = 128) -> Batches:
 
 def convolutional() -> Case:
     """The examples' host with 64 channels."""
-    return Case(image_training(1).model, images(2), every(3))
+    return Case(image_training(1).model, images(4), every(3))
 
 
 def deep(channels: Sequence[int], coalitions: Callable[[int], Sequence[Coalition]], batches: int) -> Case:
@@ -124,14 +124,14 @@ def deep(channels: Sequence[int], coalitions: Callable[[int], Sequence[Coalition
 
 def transformer() -> Case:
     """Six blocks, 128 features, 128 tokens, batches of 8 texts."""
-    training = text_training(64)
+    training = text_training(256)
     return Case(training.model, list(zip(training.inputs.split(8), training.targets.split(8), strict=True)), every(3))
 
 
 CASES: Mapping[str, tuple[str, Callable[[], Case]]] = MappingProxyType(
     {
         "cnn3": ("3 slots, convolutional, all coalitions", convolutional),
-        "cnn4": ("4 slots, convolutional, all coalitions", partial(deep, (64, 128, 256, 256), every, 1)),
+        "cnn4": ("4 slots, convolutional, all coalitions", partial(deep, (64, 128, 256, 256), every, 2)),
         "gpt3": ("3 slots, transformer, all coalitions", transformer),
         "cnn8": ("8 slots, convolutional, 20 permutations", partial(deep, (32, 64, 64, 64, 64, 64, 64, 64), sampled, 1)),
     }

@@ -13,6 +13,7 @@ few examples in every batch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Part:
 
     Attributes:
         numbers: Which coalitions.
-        rows: Examples of a pass.
+        rows: Examples that a pass may have.
     """
 
     numbers: tuple[int, ...]
@@ -86,8 +87,9 @@ class Branching:
 
     def _of_part(self, part: Part, inputs: Tensor, targets: Tensor) -> Outcomes:
         chunks = []
-        for start in range(0, len(inputs), part.rows):
-            rows = slice(start, start + part.rows)
+        size = math.ceil(len(inputs) / math.ceil(len(inputs) / part.rows))  # passes of one size: small ones are slow
+        for start in range(0, len(inputs), size):
+            rows = slice(start, start + size)
             blocks, block_of = self._logits(inputs[rows], part.numbers)
             if start == 0 and self._spot in part.numbers:
                 block = blocks[block_of[part.numbers.index(self._spot)]]

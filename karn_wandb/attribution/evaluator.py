@@ -20,7 +20,7 @@ from karn_wandb.attribution.untouched import untouched
 from karn_wandb.errors import AttributionError, KarnWarning
 from karn_wandb.records import Coalition, Evaluation
 
-MEMORY_BUDGET = {"cpu": 2**25}
+MEMORY_BUDGET = {"cpu": 2**24}
 """Bytes that the tensors of one pass may take, unless told otherwise, by type of device: what stays near a CPU's caches."""
 
 OTHER_MEMORY_BUDGET = 2**30
@@ -52,7 +52,7 @@ class ModelEvaluator:
         memory_budget: Bytes that the tensors of one pass may take, beside the model and the batch; batches are cut to
             fit, and coalitions that do not fit together get passes of their own. What an example takes is measured in an
             ordinary pass, so kernels' own workspace is not in it. A pass of one example and coalition is made in any
-            case, and so are plain passes. By default 32 MiB on a CPU, where larger passes are slower, else 1 GiB.
+            case, and so are plain passes. By default 16 MiB on a CPU, where larger passes are slower, else 1 GiB.
 
     Attributes:
         method: How the newest evaluation was made: "branching", or "plain" with a pass for each coalition, which is the
