@@ -132,39 +132,31 @@ class _Held(NamedTuple):
 
     Attributes:
         numbers: By name, those that are Python numbers.
-        names: For each vector, whose measurements it holds.
-        vectors: Those that were tensors, one vector for each device and type; free of their graph, and safe from later
-            changes in place.
+        waiting: By name, those that are tensors, free of their graph, and safe from later changes in place.
     """
 
     numbers: Numbers
-    names: tuple[list[str], ...]
-    vectors: tuple[Tensor, ...]
+    waiting: dict[str, Tensor]
 
     @classmethod
     def of(cls, values: Mapping[str, Measured]) -> _Held:
         """The measurements that exist; reads no value."""
         numbers: Numbers = {}
-        alike: dict[tuple[torch.dtype, torch.device], tuple[list[str], list[Tensor]]] = {}
+        waiting: dict[str, Tensor] = {}
         for name, value in values.items():
             if isinstance(value, Tensor):
                 if value.numel() != 1:
                     raise RecordError(
                         f"{name} must be one number", got=f"a tensor of shape {tuple(value.shape)}", do="Take its mean."
                     )
-                names, scalars = alike.setdefault((value.dtype, value.device), ([], []))
-                names.append(name)
-                scalars.append(value.detach().reshape(()) if value.ndim else value.detach())
+                waiting[name] = value.detach().clone()
             elif value is not None:
                 numbers[name] = value
-        return cls(numbers, tuple(names for names, _ in alike.values()), tuple(torch.stack(t) for _, t in alike.values()))
+        return cls(numbers, waiting)
 
     def landed(self, arrays: Iterator[Floats]) -> Numbers:
-        """All of them as numbers, with the next arrays in place of the vectors."""
-        numbers = dict(self.numbers)
-        for names in self.names:
-            numbers.update(zip(names, next(arrays).tolist(), strict=True))
-        return numbers
+        """All of them as numbers, with the next arrays in place of the tensors."""
+        return self.numbers | {name: next(arrays).item() for name in self.waiting}
 
 
 class _Batch(NamedTuple):
@@ -178,8 +170,8 @@ class _Batch(NamedTuple):
 
     def tensors(self) -> Iterator[Tensor]:
         """The measurements that are still on a device."""
-        yield from self.values.vectors
-        yield from self.seed_grad_norms.vectors
+        yield from self.values.waiting.values()
+        yield from self.seed_grad_norms.waiting.values()
         if self.gradients is not None:
             yield from self.gradients.vectors
 
