@@ -26,9 +26,9 @@ from examples.blueprints import BLUEPRINTS
 from examples.host import block
 from examples.slots import SeedSlot
 from karn_wandb import Evaluation, ModelEvaluator
-from karn_wandb.attribution.outcomes import Tally, outcomes
+from karn_wandb.attribution.model.outcomes import Tally, outcomes
+from karn_wandb.attribution.model.switches import switched
 from karn_wandb.attribution.plan import plan
-from karn_wandb.attribution.switches import switched
 from karn_wandb.records import Coalition, CounterfactualConfig
 
 Batches = list[tuple[Tensor, Tensor]]

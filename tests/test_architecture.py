@@ -62,24 +62,24 @@ THIRD_PARTY = {
     "integrations": {"torch", "wandb"},
 }
 TORCH_TOO = {  # evaluate a model's coalitions; the rest of their room knows only games
-    "attribution/branching.py",
-    "attribution/evaluator.py",
-    "attribution/footprint.py",
-    "attribution/interception.py",
-    "attribution/outcomes.py",
-    "attribution/passes.py",
-    "attribution/switches.py",
-    "attribution/untouched.py",
+    "attribution/model/branching.py",
+    "attribution/model/evaluator.py",
+    "attribution/model/footprint.py",
+    "attribution/model/interception.py",
+    "attribution/model/outcomes.py",
+    "attribution/model/passes.py",
+    "attribution/model/switches.py",
+    "attribution/model/untouched.py",
 }
 
 MAY_CATCH_ANYTHING = {
     "pipeline/delivery.py": "other people's sinks may fail in any way, and training goes on",
     "attribution/engine.py": "a user's value function may raise anything; it is named and raised again",
-    "attribution/passes.py": "a model may raise anything on rows it was not made for; then it gets them as it wants them",
+    "attribution/model/passes.py": "a model may raise anything on rows it was not made for; then it gets them as it wants them",
 }
 MAY_USE_NUMPYS_GLOBAL_GENERATOR = {
     "capture/context.py": "its state is what is captured",
-    "attribution/untouched.py": "a loader may draw from it: seeded for the evaluation, and put back",
+    "attribution/model/untouched.py": "a loader may draw from it: seeded for the evaluation, and put back",
 }
 MAY_READ_THE_ENVIRONMENT = {
     "run.py": "init hands it on, so that an operator's switches are read in one place",

@@ -13,7 +13,7 @@ from karn_wandb.attribution.uncertainty import Estimate
 from karn_wandb.attribution.values import BatchValue, PartialValue, SlotAware, ValueFunction
 
 if TYPE_CHECKING:
-    from karn_wandb.attribution.evaluator import ModelEvaluator
+    from karn_wandb.attribution.model.evaluator import ModelEvaluator
 
 __all__ = [
     "BatchValue",
@@ -38,7 +38,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Load torch only when a model is to be evaluated."""
     if name == "ModelEvaluator":
-        from karn_wandb.attribution.evaluator import ModelEvaluator  # noqa: PLC0415 -- torch takes seconds to load
+        from karn_wandb.attribution.model.evaluator import ModelEvaluator  # noqa: PLC0415 -- torch takes seconds to load
 
         return ModelEvaluator
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

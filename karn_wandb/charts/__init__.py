@@ -6,7 +6,7 @@ titles are W&B's placeholders `${field:...}` and `${string:...}`.
 
 from karn_wandb.charts.attribution import coalitions, evaluation_error, interactions, slot_values, waterfall
 from karn_wandb.charts.chart import Chart
-from karn_wandb.charts.page import to_page
+from karn_wandb.charts.page import html_document, to_page
 from karn_wandb.charts.render import can_draw, fill, names, to_png, to_svg
 from karn_wandb.charts.timeline import onset
 
@@ -16,6 +16,7 @@ __all__ = [
     "coalitions",
     "evaluation_error",
     "fill",
+    "html_document",
     "interactions",
     "names",
     "onset",

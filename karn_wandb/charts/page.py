@@ -8,7 +8,7 @@ from karn_wandb.charts.chart import Chart
 from karn_wandb.charts.render import to_svg
 from karn_wandb.printable import printable
 
-_PAGE = """<!doctype html>
+_DOCUMENT = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -17,22 +17,34 @@ _PAGE = """<!doctype html>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>{title}</title>
 <style>
-:root {{ color-scheme: light dark; --page: #ffffff; --ink: #1b1f24; --quiet: #5a636e; }}
-@media (prefers-color-scheme: dark) {{
-  :root {{ --page: #14171b; --ink: #e4e7eb; --quiet: #9aa4af; }}
-  svg {{ filter: brightness(1.3); }}
-}}
-body {{ margin: 0; padding: 10px; background: var(--page); color: var(--ink); font: 13px/1.5 system-ui, Arial, sans-serif; }}
-svg {{ display: block; width: 100%; max-width: 600px; height: auto; }}
-p {{ max-width: 80ch; margin: 8px 0 0; color: var(--quiet); overflow-wrap: anywhere; }}
-</style>
+{style}</style>
 </head>
 <body>
-{picture}
-<p>{caption}</p>
+{body}
 </body>
 </html>
 """
+
+_STYLE = """:root { color-scheme: light dark; --page: #ffffff; --ink: #1b1f24; --quiet: #5a636e; }
+@media (prefers-color-scheme: dark) {
+  :root { --page: #14171b; --ink: #e4e7eb; --quiet: #9aa4af; }
+  svg { filter: brightness(1.3); }
+}
+body { margin: 0; padding: 10px; background: var(--page); color: var(--ink); font: 13px/1.5 system-ui, Arial, sans-serif; }
+svg { display: block; width: 100%; max-width: 600px; height: auto; }
+p { max-width: 80ch; margin: 8px 0 0; color: var(--quiet); overflow-wrap: anywhere; }
+"""
+
+
+def html_document(title: str, style: str, body: str) -> str:
+    """A page that runs no script and fetches nothing, by its own policy.
+
+    Args:
+        title: Plain text; it is escaped.
+        style: CSS, ending in a new line.
+        body: HTML.
+    """
+    return _DOCUMENT.format(title=escape(printable(title)), style=style, body=body)
 
 
 def to_page(chart: Chart) -> str:
@@ -43,4 +55,4 @@ def to_page(chart: Chart) -> str:
     """
     caption = escape(printable(chart.caption))
     picture = to_svg(chart.spec(), prefix=chart.name).replace("<svg ", f'<svg role="img" aria-label="{caption}" ', 1)
-    return _PAGE.format(title=escape(printable(chart.titles.get("title", chart.name))), picture=picture, caption=caption)
+    return html_document(chart.titles.get("title", chart.name), _STYLE, f"{picture}\n<p>{caption}</p>")

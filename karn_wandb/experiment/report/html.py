@@ -9,26 +9,6 @@ from karn_wandb import charts
 from karn_wandb.experiment.report.blocks import Block, Document, Figure, Figures, Items, Section, Table, Text, Verdict
 from karn_wandb.printable import printable
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-{sections}
-</main>
-</body>
-</html>
-"""
-
 _MOST_COLUMNS = 4
 """Columns that fit a phone with their texts wrapped; a wider table is scrolled sideways instead."""
 
@@ -41,7 +21,7 @@ def to_html(document: Document) -> str:
     """
     style = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
     sections = "\n".join(_section(section, f"s{place}") for place, section in enumerate(document.sections, 1))
-    return _PAGE.format(title=_text(document.title), style=style, sections=sections)
+    return charts.html_document(document.title, style, f"<main>\n<h1>{_text(document.title)}</h1>\n{sections}\n</main>")
 
 
 def _text(text: str) -> str:

@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from karn_wandb.attribution.branching import Branching, Model, alike
-from karn_wandb.attribution.interception import Unsuitable
-from karn_wandb.attribution.outcomes import Outcomes, outcomes
-from karn_wandb.attribution.switches import Switchable, switched
+from karn_wandb.attribution.model.branching import Branching, Model, alike
+from karn_wandb.attribution.model.interception import Unsuitable
+from karn_wandb.attribution.model.outcomes import Outcomes, outcomes
+from karn_wandb.attribution.model.switches import Switchable, switched
 from karn_wandb.records import Coalition
 
 Method = Literal["branching", "plain"]

@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from karn_wandb.attribution.footprint import Footprint
-from karn_wandb.attribution.interception import Forward, Unsuitable, intercepted
-from karn_wandb.attribution.outcomes import Outcomes, outcomes
-from karn_wandb.attribution.switches import Switchable, switched
+from karn_wandb.attribution.model.footprint import Footprint
+from karn_wandb.attribution.model.interception import Forward, Unsuitable, intercepted
+from karn_wandb.attribution.model.outcomes import Outcomes, outcomes
+from karn_wandb.attribution.model.switches import Switchable, switched
 from karn_wandb.records import Coalition
 
 Model = Callable[[Tensor], Tensor]

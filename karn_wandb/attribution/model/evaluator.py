@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from karn_wandb.attribution.games import IntArray
-from karn_wandb.attribution.order import stratified_order
-from karn_wandb.attribution.outcomes import Tally
-from karn_wandb.attribution.passes import Method, Passes
-from karn_wandb.attribution.switches import Switchable, find_slots
-from karn_wandb.attribution.untouched import untouched
+from karn_wandb.attribution.model.order import stratified_order
+from karn_wandb.attribution.model.outcomes import Tally
+from karn_wandb.attribution.model.passes import Method, Passes
+from karn_wandb.attribution.model.switches import Switchable, find_slots
+from karn_wandb.attribution.model.untouched import untouched
 from karn_wandb.errors import AttributionError, KarnWarning
 from karn_wandb.records import Coalition, Evaluation
 
@@ -35,7 +35,7 @@ class ModelEvaluator:
 
     A slot that is on keeps its present alpha; one that is off is forced to alpha 0. One pass over the loader serves
     all coalitions handed to `evaluate_all`, and where the model allows it one pass through the model: see
-    `karn_wandb.attribution.branching`. An evaluation leaves no trace: the model is in eval mode without gradients
+    `karn_wandb.attribution.model.branching`. An evaluation leaves no trace: the model is in eval mode without gradients
     meanwhile, and training flags, buffers (batch-norm statistics) and the states of the random number generators are
     put back, also when it raises. The generators start each pass from the same state, so that loaders that shuffle or
     augment with them give the same batches each time.

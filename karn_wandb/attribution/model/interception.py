@@ -8,7 +8,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from karn_wandb.attribution.switches import Switchable
+from karn_wandb.attribution.model.switches import Switchable
 
 Forward = Callable[[Tensor], Tensor]
 Substitute = Callable[[int, Forward, Tensor], Tensor]

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from karn_wandb.attribution.order import stratified_order
+from karn_wandb.attribution.model.order import stratified_order
 
 
 @given(classes=st.lists(st.integers(-1, 6), min_size=1, max_size=80), seed=st.integers(0, 9))

@@ -16,9 +16,9 @@ from examples.blueprints import BLUEPRINTS
 from examples.host import ConvHost
 from examples.slots import SeedSlot
 from karn_wandb.attribution import CounterfactualEngine, ModelEvaluator
-from karn_wandb.attribution.branching import _Branches
-from karn_wandb.attribution.footprint import Footprint, _LiveTensors
-from karn_wandb.attribution.interception import intercepted
+from karn_wandb.attribution.model.branching import _Branches
+from karn_wandb.attribution.model.footprint import Footprint, _LiveTensors
+from karn_wandb.attribution.model.interception import intercepted
 from karn_wandb.errors import AttributionError, KarnWarning
 
 WIDTH, CLASSES = 6, 3

@@ -12,8 +12,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from karn_wandb.attribution.interception import Forward, intercepted
-from karn_wandb.attribution.switches import Switchable
+from karn_wandb.attribution.model.interception import Forward, intercepted
+from karn_wandb.attribution.model.switches import Switchable
 from karn_wandb.records import Coalition
 
 
