@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from wandb.apis.public.sweeps import _validate_config_and_fill_distribution
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 import examples
@@ -36,6 +35,8 @@ def points(config):
 
 @every_sweep
 def test_wandb_takes_the_file_as_it_is(path):
+    from wandb.apis.public.sweeps import _validate_config_and_fill_distribution  # older SDKs have it elsewhere
+
     config = loaded(path)
     assert _validate_config_and_fill_distribution(config) == config
     assert set(config) == {"name", "program", "method", "command", "parameters"}
