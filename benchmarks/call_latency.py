@@ -130,7 +130,7 @@ def prepared(options: dict[str, Any]) -> Iterator[tuple[list[Call], list[karn_wa
     plain = wandb.init(project="latency", **options)
     runs = [karn_wandb.init("latency", **options) for _ in range(5)]
     floats, tensors, snapshots, keywords, events = runs
-    loss, accuracy = torch.tensor(0.5), torch.tensor(80.0)
+    loss, accuracy = 0.5 * torch.ones((), requires_grad=True), torch.tensor(80.0)  # the loss has its graph, as in training
 
     def plainly(name: str, record: Record) -> Call:
         return Call(name, lambda _: partial(plain.log, dict(flat(record.to_plain(), f"{type(record).__name__}/"))))

@@ -149,7 +149,7 @@ class _Held(NamedTuple):
                     raise RecordError(
                         f"{name} must be one number", got=f"a tensor of shape {tuple(value.shape)}", do="Take its mean."
                     )
-                waiting[name] = value.detach().clone()
+                waiting[name] = (value.detach() if value.requires_grad else value).clone()
             elif value is not None:
                 numbers[name] = value
         return cls(numbers, waiting)
