@@ -13,8 +13,8 @@ from benchmarks.allocator import KEEP
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has another C library, and no exec that keeps the process")
 def test_the_program_begins_anew_once_with_the_same_arguments():
-    program = "import os, sys; from benchmarks.allocator import keep_memory\n"
-        "print(os.getpid(), *sys.argv[1:], flush=True); keep_memory()"
+    begin = "import os, sys; from benchmarks.allocator import keep_memory"
+    program = f"{begin}; print(os.getpid(), *sys.argv[1:], flush=True); keep_memory()"
     environment = {name: value for name, value in os.environ.items() if name not in KEEP}
     command = [sys.executable, "-c", program, "--blocks", "3"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
