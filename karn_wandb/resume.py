@@ -53,7 +53,7 @@ def past_of(wandb_run: wandb.Run) -> Past:
     sent, damage = events_of_rows(rows_at_wandb(wandb_run))
     rows = [] if newest is not None and not newest.damage else [_rows_in(other, str(wandb_run.id)) for other in earlier]
     past = joined(newest, *rows, sent)
-    return replace(past, present=_sequences(sent), damage=past.damage + damage)
+    return replace(past, present=sequences(sent), damage=past.damage + damage)
 
 
 def joined(log: ReadLog | None, *others: Iterable[TelemetryEvent]) -> Past:
@@ -126,5 +126,6 @@ def _rows_in(folder: Path, run_id: str) -> tuple[TelemetryEvent, ...]:
         return ()
 
 
-def _sequences(events: Iterable[TelemetryEvent]) -> frozenset[int]:
+def sequences(events: Iterable[TelemetryEvent]) -> frozenset[int]:
+    """What events are told by."""
     return frozenset(event.sequence for event in events if event.sequence is not None)
