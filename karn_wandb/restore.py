@@ -69,7 +69,7 @@ def import_log(source: Path, into: str | None = None) -> Imported:
     """
     log = _read(source)
     info = next((event.data for event in log.events if isinstance(event.data, RunInfo)), RunInfo(run_id=""))
-    target = _target(into, info)
+    target = _target(into, source, info)
     of_target, damage = events_of_rows(target.rows)
     past = joined(log, of_target)
     wandb_run = _begin(target, info, past.events)
@@ -118,16 +118,16 @@ def _read(source: Path) -> ReadLog:
     return log
 
 
-def _target(into: str | None, info: RunInfo) -> _Target:
+def _target(into: str | None, source: Path, info: RunInfo) -> _Target:
     if into is None:
-        return _Target({"id": info.run_id or None, "resume": "allow"})
+        return _Target({"id": info.run_id or None, "resume": "allow", "config": _config_beside(source, info)})
     path = Path(into)
     if path.exists():
         file = read_wandb_file(_run_file(path))
         _check_id(file.run_id, info, str(path))
         folder = file.path.parent.parent  # W&B makes wandb/ in the folder it is given
         root = folder.parent if folder.name in ("wandb", ".wandb") else folder
-        known = {"project": file.project or None, "entity": file.entity or None}
+        known = {"project": file.project or None, "entity": file.entity or None, "config": file.config}
         return _Target({"id": file.run_id, "resume": "allow", "dir": str(root), **known}, file)
     named = _RUN_PATH.fullmatch(into)
     if named is None:
@@ -135,7 +135,16 @@ def _target(into: str | None, info: RunInfo) -> _Target:
             f"the run {into!r} is not there", do="Name the folder or the run-ID.wandb file of an offline run, or entity/project/id."
         )
     _check_id(named["id"], info, into)
-    return _Target({**named.groupdict(), "resume": "must"})
+    return _Target({**named.groupdict(), "resume": "must", "config": _config_beside(source, info)})
+
+
+def _config_beside(source: Path, info: RunInfo) -> dict[str, Any]:
+    """The run's config as the run file beside the log has it, the instrument's settings among it; else as the log has it."""
+    path = source.parent / f"run-{info.run_id}.wandb"
+    try:
+        return read_wandb_file(path, rows=False).config or info.config
+    except SourceError:
+        return info.config
 
 
 def _run_file(path: Path) -> Path:
@@ -168,16 +177,16 @@ def _begin(target: _Target, info: RunInfo, events: Iterable[TelemetryEvent]) -> 
         )
     contexts = [e.data for e in standing(events) if isinstance(e.data, EpisodeContext) and not e.scoped]
     episode = episode_config(contexts[-1]) if contexts else {}
-    said = {
+    said: dict[str, Any] = {
         "project": settings.project or info.project or None,
         "name": info.name or None,
         "group": info.group or None,
         "job_type": info.job_type or None,
         "tags": info.tags or None,
-        "config": {**info.config, **episode, "karn_schema": SCHEMA_VERSION},
         "reinit": "create_new",
     }
-    return wandb.init(**{**said, **{name: value for name, value in target.options.items() if value is not None}})
+    options = said | {name: value for name, value in target.options.items() if value is not None}
+    return wandb.init(**{**options, "config": {"karn_schema": SCHEMA_VERSION, **options["config"], **episode}})
 
 
 def _deliver(
