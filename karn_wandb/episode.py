@@ -164,9 +164,8 @@ class EpisodeLog:
     def rewind(self, epoch: int) -> None:
         """Say that training goes on from the checkpoint of an earlier epoch, before anything of the next one is logged.
 
-        What was logged of this episode after that epoch is superseded: it stays in the record log and in W&B's history,
-        and analytics, triggers, tables and reports leave it out. The epochs are counted from there; the clocks of
-        batches, decisions and PPO updates go on.
+        What was logged of this episode after that epoch is superseded: it stays in the record log and in W&B's history, and
+        analytics, triggers, tables and reports leave it out. Epochs are counted from there; other clocks go on.
 
         Args:
             epoch: The checkpoint's epoch, 0 for the untrained host.
@@ -188,6 +187,7 @@ class EpisodeLog:
 
     def _go_back(self, epoch: int) -> None:
         self.collector.rewind(epoch, self.env_id, self.episode_idx, scoped=self._scoped)
+        self._news = True
         if self._instrument is not None:
             self._state.lifecycle.declare(self._instrument.slot_ids)
 

@@ -231,8 +231,9 @@ def _ending(events: Iterable[TelemetryEvent], exit_code: int | None) -> tuple[St
     started: set[tuple[int, int]] = set()
     outcomes: dict[tuple[int, int], EpisodeOutcome] = {}
     for event in events:
-        if isinstance(event.data, RunInfo | EpisodeContext | EpochSnapshot):
+        if isinstance(event.data, EpisodeContext | EpochSnapshot):
             started.add((event.env_id, event.episode_idx))
+        if isinstance(event.data, RunInfo | EpisodeContext | EpochSnapshot):
             outcomes.pop((event.env_id, event.episode_idx), None)  # it was resumed after it had ended
         elif isinstance(event.data, EpisodeOutcome):
             outcomes[event.env_id, event.episode_idx] = event.data

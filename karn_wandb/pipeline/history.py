@@ -42,8 +42,8 @@ def back_to(event: TelemetryEvent) -> int | None:
 def standing(events: Iterable[TelemetryEvent]) -> tuple[TelemetryEvent, ...]:
     """The events that were not superseded, in their order.
 
-    Superseded is what was logged of an episode behind the epoch that it went back to and that epoch's readings, but for
-    what says what is trained.
+    Superseded is what was logged of an episode behind the epoch that it went back to, but for that epoch's readings, records
+    that say they are of an earlier epoch, and those that say what is trained.
     """
     every = tuple(events)
     gone: set[int] = set()
@@ -53,10 +53,17 @@ def standing(events: Iterable[TelemetryEvent]) -> tuple[TelemetryEvent, ...]:
         epoch = back_to(event)
         if epoch is not None:
             kept = _length([every[p] for p in branch], epoch)
-            gone.update(p for p in branch[kept:] if not isinstance(every[p].data, WITHOUT_EPOCH))
+            gone.update(p for p in branch[kept:] if not _stands(every[p].data, epoch))
             branch[:] = [p for p in branch if p not in gone]
         branch.append(place)
     return tuple(event for place, event in enumerate(every) if place not in gone) if gone else every
+
+
+def _stands(data: object, epoch: int) -> bool:
+    """Whether what was logged behind an epoch is of it: changes of stage and gates usually come after its snapshot."""
+    of_epoch = getattr(data, "epoch", None)
+    early = isinstance(of_epoch, int) and of_epoch <= epoch and not isinstance(data, READINGS)
+    return early or isinstance(data, WITHOUT_EPOCH)
 
 
 def _length(branch: Sequence[TelemetryEvent], epoch: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from karn_wandb.pipeline.history import back_to, standing, went_back
 from karn_wandb.records import (
@@ -16,6 +17,7 @@ from karn_wandb.records import (
     HostBaseline,
     HostSnapshot,
     RunInfo,
+    SeedStage,
     StageTransition,
     TelemetryEvent,
     TelemetryEventType,
@@ -56,10 +58,20 @@ def test_without_going_back_everything_stands():
 
 
 def test_what_was_logged_after_the_checkpoint_is_superseded_and_its_epoch_keeps_its_readings():
-    change = event(Type.SEED_GERMINATED, StageTransition("early", "DORMANT", "GERMINATED", epoch=2))
     back = went_back(0, 0, 2, scoped=False)
     again = epochs(3)
-    assert standing([*epochs(1, 2), change, *epochs(3, 4), batch(5), back, *again]) == (*epochs(1, 2), back, *again)
+    assert standing([*epochs(1, 2, 3, 4), batch(5), back, *again]) == (*epochs(1, 2), back, *again)
+
+
+def test_changes_of_stage_behind_the_epoch_s_snapshot_are_of_that_epoch():
+    stages = ("DORMANT", "GERMINATED", "TRAINING", "BLENDING")
+    first, second, third = (
+        event(Type.SEED_STAGE_CHANGED, StageTransition("early", SeedStage[a], SeedStage[b], epoch=epoch))
+        for epoch, (a, b) in enumerate(pairwise(stages), start=1)
+    )
+    back = went_back(0, 0, 2, scoped=False)
+    events = [*epochs(1), first, *epochs(2), second, *epochs(3), third, back]
+    assert standing(events) == (*epochs(1), first, *epochs(2), second, back)
 
 
 def test_a_branch_may_be_left_twice():
