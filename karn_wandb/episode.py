@@ -168,10 +168,7 @@ class EpisodeLog:
         analytics, triggers, tables and reports leave it out. Epochs are counted from there; other clocks go on.
 
         Args:
-            epoch: The checkpoint's epoch, 0 for the untrained host.
-
-        Raises:
-            UsageError: No such epoch has been reached.
+            epoch: The checkpoint's epoch, 0 for the untrained host; one that was logged, else `UsageError`.
         """
         self._check_open(TelemetryEventType.CHECKPOINT_LOADED)
         self._state.check_checkpoint(epoch)
@@ -384,8 +381,6 @@ class EpisodeLog:
             case EpochSnapshot():
                 self._means.restart()
                 self._batch_idx = 0
-            case _:
-                pass
 
     def _send(self) -> None:
         self._news = True
