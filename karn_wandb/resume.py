@@ -48,8 +48,7 @@ def past_of(wandb_run: wandb.Run) -> Past:
     """
     folder = Path(wandb_run.dir).parent
     earlier = [other for other in _folders(folder.parent, str(wandb_run.id)) if other != folder]
-    logs = [log for log in (_log_in(other) for other in earlier) if log is not None and log.events]
-    newest = max(logs, key=lambda log: log.events[-1].timestamp, default=None)
+    newest = next((log for log in map(_log_in, reversed(earlier)) if log is not None and log.events), None)
     sent, damage = events_of_rows(rows_at_wandb(wandb_run))
     rows = [] if newest is not None and not newest.damage else [_rows_in(other, str(wandb_run.id)) for other in earlier]
     past = joined(newest, *rows, sent)

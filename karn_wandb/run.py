@@ -312,18 +312,18 @@ class Run(EpisodeLog):
             self._finish_wandb(exit_code)
 
     def _finish_wandb(self, exit_code: int | None) -> None:
+        """Finish W&B's run; where the bound of its upload is ours, running into it is said and not raised."""
+        settings, seconds = self.wandb.settings, self.collector.config.upload_timeout
+        # A folder of a resumed run holds a part of it only, and syncing one replaces what W&B has.
+        sync = "" if self.wandb.resumed else f"`wandb sync {settings.sync_dir}` sends everything, "
+        restore = f"`karn-wandb import {self.records_path} --into {self.wandb.path}` sends the records"
         try:
             self.wandb.finish(exit_code=exit_code)
         except TimeoutError:
-            if self.collector.config.strict or self.collector.config.upload_timeout == 0:
+            if self.collector.config.strict or settings.finish_timeout != seconds:
                 raise
-            folder = Path(self.wandb.dir).parent
-            restore = f"`karn-wandb import {self.records_path} --into {self.wandb.path}` sends the records"
-            # A folder of a resumed run holds a part of it only, and syncing one replaces what W&B has.
-            sync = "" if self.wandb.resumed else f"`wandb sync {folder}` sends everything, "
             warnings.warn(
-                f"W&B had not taken everything after {self.wandb.settings.finish_timeout:g} seconds. All of it is kept in "
-                f"{folder}: {sync}{restore}.",
+                f"W&B had not taken everything after {seconds:g} seconds. All of it is kept in {settings.sync_dir}: {sync}{restore}.",
                 KarnWarning,
                 stacklevel=3,
             )
