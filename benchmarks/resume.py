@@ -1,12 +1,13 @@
 """What it costs to resume a run: reading its record log, writing it into the new folder, replaying it.
 
-    python -m benchmarks.resume
+python -m benchmarks.resume
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 from karn_wandb.episode import EpisodeLog
@@ -48,7 +49,7 @@ def main() -> None:
             log.rewind(epochs // 2)
             moments.append(time.perf_counter())
             log.collector.close()
-            spent = " | ".join(f"{after - before:.2f}" for before, after in zip(moments, moments[1:], strict=False))
+            spent = " | ".join(f"{after - before:.2f}" for before, after in pairwise(moments))
             size = second.stat().st_size / 1e6
             print(f"| {epochs} x {batches} | {len(events):,} | {size:.1f} | {spent} |")
 

@@ -132,7 +132,8 @@ def _target(into: str | None, source: Path, info: RunInfo) -> _Target:
     named = _RUN_PATH.fullmatch(into)
     if named is None:
         raise SourceError(
-            f"the run {into!r} is not there", do="Name the folder or the run-ID.wandb file of an offline run, or entity/project/id."
+            f"the run {into!r} is not there",
+            do="Name the folder or the run-ID.wandb file of an offline run, or entity/project/id.",
         )
     _check_id(named["id"], info, into)
     return _Target({**named.groupdict(), "resume": "must", "config": _config_beside(source, info)})
@@ -153,7 +154,9 @@ def _run_file(path: Path) -> Path:
     files = sorted(path.glob("run-*.wandb"))
     if len(files) != 1:
         raise SourceError(
-            f"the folder {str(path)!r} is not one run's", got=f"{len(files)} run files", do="Name a run's own folder, or its file."
+            f"the folder {str(path)!r} is not one run's",
+            got=f"{len(files)} run files",
+            do="Name a run's own folder, or its file.",
         )
     return files[0]
 
@@ -189,9 +192,7 @@ def _begin(target: _Target, info: RunInfo, events: Iterable[TelemetryEvent]) -> 
     return wandb.init(**{**options, "config": {"karn_schema": SCHEMA_VERSION, **options["config"], **episode}})
 
 
-def _deliver(
-    wandb_run: wandb.Run, events: tuple[TelemetryEvent, ...], path: Path, present: frozenset[int]
-) -> Exception | None:
+def _deliver(wandb_run: wandb.Run, events: tuple[TelemetryEvent, ...], path: Path, present: frozenset[int]) -> Exception | None:
     """Let W&B follow a record log to its end; gives what went wrong."""
     from karn_wandb.sinks import LogGate, WandbSink  # noqa: PLC0415 -- loads wandb
 

@@ -98,9 +98,7 @@ def continued(earlier: EpisodeContext, now: EpisodeContext, *, given: bool) -> E
     """
     if given:
         return replace(now, episode_id=earlier.episode_id, timestamp=earlier.timestamp)
-    return replace(
-        earlier, git_commit=now.git_commit, python_version=now.python_version, library_versions=now.library_versions
-    )
+    return replace(earlier, git_commit=now.git_commit, python_version=now.python_version, library_versions=now.library_versions)
 
 
 def _folders(root: Path, run_id: str) -> list[Path]:

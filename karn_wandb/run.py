@@ -323,7 +323,8 @@ class Run(EpisodeLog):
             if self.collector.config.strict or settings.finish_timeout != seconds:
                 raise
             warnings.warn(
-                f"W&B had not taken everything after {seconds:g} seconds. All of it is kept in {settings.sync_dir}: {sync}{restore}.",
+                f"W&B had not taken everything after {seconds:g} seconds. All of it is kept in {settings.sync_dir}: "
+                f"{sync}{restore}.",
                 KarnWarning,
                 stacklevel=3,
             )

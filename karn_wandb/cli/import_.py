@@ -9,7 +9,9 @@ import click
 
 @click.command(name="import")
 @click.argument("source", metavar="RECORDS.jsonl", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--into", metavar="RUN", help="The run that lacks records: entity/project/id, or the folder or file of an offline run.")
+@click.option(
+    "--into", metavar="RUN", help="The run that lacks records: entity/project/id, or the folder or file of an offline run."
+)
 def import_(source: Path, into: str | None) -> None:
     """Give W&B the records of a record log.
 
@@ -38,4 +40,6 @@ def import_(source: Path, into: str | None) -> None:
     if done.url:
         click.echo(f"{done.sent} were sent to {done.url}")
     else:
-        click.echo(f"Written: {done.folder}\nSend it with: wandb sync {done.folder}\nSyncing it replaces what W&B has of this run.")
+        click.echo(
+            f"Written: {done.folder}\nSend it with: wandb sync {done.folder}\nSyncing it replaces what W&B has of this run."
+        )

@@ -103,7 +103,9 @@ def one_run(parts: Sequence[RunData]) -> RunData:
     The record log of a resumed run begins with all that was logged before. Where the newest has none, its events are
     those of all parts.
     """
-    newest = max(parts, key=lambda part: (part.telemetry[-1].timestamp.timestamp(), len(part.telemetry)) if part.telemetry else (0, 0))
+    newest = max(
+        parts, key=lambda part: (part.telemetry[-1].timestamp.timestamp(), len(part.telemetry)) if part.telemetry else (0, 0)
+    )
     others = [part for part in parts if part is not newest]
     return replace(
         newest,

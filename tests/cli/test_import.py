@@ -139,14 +139,14 @@ class TestInto:
         [
             (
                 "nowhere",
-                "the run 'nowhere' is not there. Name the folder or the run-ID.wandb file of an offline run, or entity/project/id.",
+                (
+                    "the run 'nowhere' is not there. Name the folder or the run-ID.wandb file of an offline run, "
+                    "or entity/project/id."
+                ),
             ),
             (
                 "entity/project/other",
-                (
-                    "the record log is of another run than entity/project/other; got logged, not other. "
-                    "Name the run it is of."
-                ),
+                ("the record log is of another run than entity/project/other; got logged, not other. Name the run it is of."),
             ),
             (
                 "entity/project/logged",

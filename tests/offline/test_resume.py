@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
-import warnings
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import wandb
 from finished import read_finished
-from run_files import record_log
 
 import karn_wandb
 from karn_wandb import KarnConfig
 from karn_wandb.errors import KarnWarning, UsageError
-from karn_wandb.pipeline import LOG_NAME, read_log
+from karn_wandb.pipeline import read_log
 from karn_wandb.records import EpisodeContext, EpisodeOutcome, EpochSnapshot, RunInfo, TelemetryEventType
 from karn_wandb.resume import joined
 from karn_wandb.schema import decode_rows
@@ -252,13 +248,6 @@ class TestWhatIsAtHand:
         assert joined(None, log.events).events == log.events
 
 
-@pytest.fixture
-def no_warning():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
-
-
 class TestSettings:
     def test_the_upload_at_the_end_is_bounded(self, start):
         run = start(karn=KarnConfig(upload_timeout=123.0))
@@ -284,9 +273,10 @@ class TestSettings:
         monkeypatch.setattr(wandb.Run, "finish", too_slow)
         with pytest.warns(KarnWarning) as caught:
             run.finish()
-        assert [str(warning.message) for warning in caught] == [
+        said = (
             f"W&B had not taken everything after 600 seconds. All of it is kept in {folder}: `wandb sync {folder}` sends "
             f"everything, `karn-wandb import {run.records_path} --into {run.wandb.path}` sends the records."
-        ]
+        )
+        assert [str(warning.message) for warning in caught] == [said]
         monkeypatch.setattr(wandb.Run, "finish", finish)
         run.wandb.finish()
