@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from karn_wandb.errors import RecordError, SourceError, UsageError
-from karn_wandb.experiment.runs import events_of_rows
+from karn_wandb.experiment.runs import events_of_rows, in_order
 from karn_wandb.experiment.wandb_file import WandbFile, read_wandb_file
 from karn_wandb.pipeline import LOG_NAME, Follower, ReadLog, RecordLog, read_log, standing, write_log
 from karn_wandb.records import SCHEMA_VERSION, EpisodeContext, EpisodeOutcome, RunInfo, TelemetryEvent
-from karn_wandb.resume import joined, rows_at_wandb, sequences
+from karn_wandb.resume import rows_at_wandb, sequences
 from karn_wandb.schema import PART, REST
 from karn_wandb.schema.config import episode_config
 
@@ -71,27 +71,27 @@ def import_log(source: Path, into: str | None = None) -> Imported:
     info = next((event.data for event in log.events if isinstance(event.data, RunInfo)), RunInfo(run_id=""))
     target = _target(into, source, info)
     of_target, damage = events_of_rows(target.rows)
-    past = joined(log, of_target)
-    wandb_run = _begin(target, info, past.events)
+    events = in_order(log.events, of_target)
+    wandb_run = _begin(target, info, events)
     if wandb_run.offline:
         present: frozenset[int] = frozenset()
-        restored = None if target.file is None else len(sequences(past.events) - sequences(of_target))
+        restored = None if target.file is None else len(sequences(events) - sequences(of_target))
     else:
         present = sequences(events_of_rows(rows_at_wandb(wandb_run))[0])
-        restored = len(sequences(past.events) - present) if into else None
+        restored = len(sequences(events) - present) if into else None
     folder = Path(wandb_run.dir).parent
-    failure = _deliver(wandb_run, past.events, folder / LOG_NAME, present)
-    wandb_run.finish(exit_code=1 if failure else _exit_code(past.events))
+    failure = _deliver(wandb_run, events, folder / LOG_NAME, present)
+    wandb_run.finish(exit_code=1 if failure else _exit_code(events))
     if failure is not None:
         raise SourceError(f"W&B did not take all of {source}: {failure!r}", do="Import it again: what is there is passed over.")
     return Imported(
         run_id=str(wandb_run.id),
         folder=folder,
         url=wandb_run.url,
-        events=len(past.events),
-        sent=len(sequences(past.events) - present),
+        events=len(events),
+        sent=len(sequences(events) - present),
         restored=restored,
-        damage=(*past.damage, *(target.file.damage if target.file else ()), *damage),
+        damage=(*log.damage, *(target.file.damage if target.file else ()), *damage),
         beside=sum(map(_is_beside, target.rows)),
     )
 

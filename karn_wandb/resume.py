@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from karn_wandb.errors import KarnWarning, RecordError, SourceError
-from karn_wandb.experiment.runs import events_of_rows
+from karn_wandb.experiment.runs import events_of_rows, in_order
 from karn_wandb.experiment.wandb_file import read_wandb_file
 from karn_wandb.pipeline import LOG_NAME, ReadLog, read_log
 from karn_wandb.records import EpisodeContext, TelemetryEvent
@@ -43,31 +43,19 @@ class Past:
 def past_of(wandb_run: wandb.Run) -> Past:
     """What earlier processes of the run left beside its folder, and what W&B has of it.
 
-    The newest record log is the run. Where there is none, W&B's rows are: those of the run files that are at hand, and of
-    the W&B server when the run is resumed online. A damaged log is completed from them.
+    The newest record log is the run, with what W&B's rows have beside it: a killed process may have delivered its last events
+    without writing them to the log, and a log may be damaged. Where there is no log the rows are all there is: those of
+    the run files that are at hand, and of the W&B server when the run is resumed online.
     """
     folder = Path(wandb_run.dir).parent
-    earlier = [other for other in _folders(folder.parent, str(wandb_run.id)) if other != folder]
-    newest = next((log for log in map(_log_in, reversed(earlier)) if log is not None and log.events), None)
+    earlier = [other for other in reversed(_folders(folder.parent, str(wandb_run.id))) if other != folder]
+    log = next((log for log in map(_log_in, earlier) if log is not None and log.events), None)
+    sound = log is not None and not log.damage
+    files = earlier[:1] if sound else earlier  # a log that is whole lacks what the last process delivered at most
+    rows = [_rows_in(other, str(wandb_run.id)) for other in files]
     sent, damage = events_of_rows(rows_at_wandb(wandb_run))
-    rows = [] if newest is not None and not newest.damage else [_rows_in(other, str(wandb_run.id)) for other in earlier]
-    past = joined(newest, *rows, sent)
-    return replace(past, present=sequences(sent), damage=past.damage + damage)
-
-
-def joined(log: ReadLog | None, *others: Iterable[TelemetryEvent]) -> Past:
-    """The events of a record log with those it lacks, by their sequence numbers, up to its own last one.
-
-    Args:
-        log: The log; None when there is none, and the others are all there is.
-        *others: Events as read from W&B's rows.
-    """
-    found: dict[int, TelemetryEvent] = {}
-    for events in (log.events if log else (), *others):
-        for event in events:
-            if event.sequence is not None and (log is None or event.sequence < log.next_sequence):
-                found.setdefault(event.sequence, event)
-    return Past(tuple(found[sequence] for sequence in sorted(found)), damage=log.damage if log else ())
+    events = in_order(log.events if log else (), *rows, sent)
+    return Past(events, sequences(sent), (*(log.damage if log else ()), *damage))
 
 
 def rows_at_wandb(wandb_run: wandb.Run) -> Iterator[Mapping[str, Any]]:

@@ -78,7 +78,7 @@ class RunData:
         if via == "wandb" and self.wandb_path is None:
             raise SourceError(f"run {self.run_id} has no W&B run file", do='Pass via="log" for what its record log holds.')
         if via == "wandb" and self.wandb_path is not None and self.log_path is not None:
-            return in_order(*map(self._events_of_rows, (*self.earlier_paths, self.wandb_path)))
+            return in_order(*map(self._events_of_rows, (self.wandb_path, *self.earlier_paths)))
         return self.telemetry
 
     def _events_of_rows(self, path: Path) -> tuple[TelemetryEvent, ...]:
@@ -90,7 +90,10 @@ class RunData:
 
 
 def in_order(*parts: Iterable[TelemetryEvent]) -> tuple[TelemetryEvent, ...]:
-    """Events of one run from several places, each once, by their sequence numbers; those without one at the end."""
+    """Events of one run from several places, each once, by their sequence numbers; those without one at the end.
+
+    Of two with one sequence number the first counts.
+    """
     events: dict[tuple[float, int], TelemetryEvent] = {}
     for number, event in enumerate(event for part in parts for event in part):
         events.setdefault((math.inf, number) if event.sequence is None else (event.sequence, 0), event)

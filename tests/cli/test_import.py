@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
+import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,13 +40,11 @@ def logged(offline_folder, tmp_path_factory) -> Path:
 def imported(tmp_path, monkeypatch):
     """Runs the command in a folder of the test's own; gives its result and the new run file."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
 
-    def done(*arguments, under=tmp_path):
-        before = set(Path(under).glob("wandb/*/*.wandb"))
+    def done(*arguments):
         result = CliRunner().invoke(main, ["import", *map(str, arguments)])
-        new = set(Path(under).glob("wandb/*/*.wandb")) - before
-        return result, read_finished(new.pop()) if new else None
+        written = re.search("^Written: (.*)$", result.output, re.MULTILINE)
+        return result, written and read_finished(next(Path(written[1]).glob("run-*.wandb")))
 
     return done
 
@@ -56,7 +58,7 @@ def test_every_event_is_in_the_new_run_once_and_the_run_is_the_same(imported, lo
     named = ("run_id", "project", "display_name", "group", "tags", "exit_code", "config", "metrics")
     assert [getattr(file, name) for name in named] == [getattr(original, name) for name in named]
     assert {artifact.name for artifact in file.artifacts} == {artifact.name for artifact in original.artifacts}
-    assert file.summary["outcome.state"] == "finished"
+    assert file.summary["outcome"]["state"] == "finished"
     folder = file.path.parent
     assert result.output == (
         f"Run logged has {len(events)} records.\nWritten: {folder}\nSend it with: wandb sync {folder}\n"
@@ -190,11 +192,13 @@ class TestRefusals:
     def test_a_file_that_is_not_there_is_wrong_usage(self, imported):
         assert imported("nowhere.jsonl")[0].exit_code == 2
 
-    def test_w_and_b_switched_off(self, imported, logged, monkeypatch):
-        monkeypatch.setenv("WANDB_MODE", "disabled")
-        result, _ = imported(logged / LOG_NAME)
-        assert result.exit_code == 1
-        assert "W&B is switched off" in result.stderr
+    def test_w_and_b_switched_off(self, logged):
+        """In a process of its own: W&B reads its settings once."""
+        command = [sys.executable, "-m", "karn_wandb", "import", str(logged / LOG_NAME)]
+        environment = {**os.environ, "WANDB_MODE": "disabled"}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        said = "Error: W&B is switched off; got WANDB_MODE=disabled. Set WANDB_MODE to online or offline.\n"
+        assert (done.returncode, done.stderr) == (1, said)
 
 
 def test_a_log_without_a_run_becomes_a_new_run(imported, tmp_path):

@@ -13,7 +13,6 @@ from karn_wandb import KarnConfig
 from karn_wandb.errors import KarnWarning, UsageError
 from karn_wandb.pipeline import read_log
 from karn_wandb.records import EpisodeContext, EpisodeOutcome, EpochSnapshot, RunInfo, TelemetryEventType
-from karn_wandb.resume import joined
 from karn_wandb.schema import decode_rows
 
 pytestmark = pytest.mark.offline
@@ -108,7 +107,10 @@ class TestGoingOn:
             raise ZeroDivisionError("of the model")
         file = read_finished(run.records_path.parent / "run-resumed.wandb")
         assert file.exit_code == 1
-        assert (file.summary["outcome.state"], file.summary["outcome.reason"]) == ("failed", "ZeroDivisionError: of the model")
+        assert (file.summary["outcome"]["state"], file.summary["outcome"]["reason"]) == (
+            "failed",
+            "ZeroDivisionError: of the model",
+        )
 
     def test_episodes_of_environments_go_on_and_those_that_finished_stay_so(self, start):
         run = start()
@@ -239,13 +241,18 @@ class TestWhatIsAtHand:
                 log_epochs(run, value)
         assert accuracies(read_log(run.records_path).events) == [10.0, 20.0, 30.0]
 
-    def test_rows_complete_a_log_up_to_its_end_and_not_beyond(self, start):
+    def test_what_w_and_b_was_given_and_the_log_was_not_is_in_the_run(self, start):
+        """A killed process may have delivered its last events without writing them: their places are taken."""
         with start() as run:
             log_epochs(run, 10.0)
-        log = read_log(run.records_path)
-        short = replace(log, events=log.events[:1] + log.events[2:4], next_sequence=4)
-        assert joined(short, log.events).events == log.events[:4]
-        assert joined(None, log.events).events == log.events
+        read_finished(run.records_path.parent / "run-resumed.wandb")
+        logged = read_log(run.records_path).events
+        write_log(run.records_path, logged[:4])
+        with start() as run:
+            log_epochs(run, 20.0)
+        events = read_log(run.records_path).events
+        assert events[: len(logged)] == logged
+        assert [event.sequence for event in events] == list(range(len(events)))
 
 
 class TestSettings:
