@@ -11,7 +11,7 @@ from finished import read_finished
 import karn_wandb
 from karn_wandb import KarnConfig
 from karn_wandb.errors import KarnWarning, UsageError
-from karn_wandb.pipeline import read_log
+from karn_wandb.pipeline import read_log, write_log
 from karn_wandb.records import EpisodeContext, EpisodeOutcome, EpochSnapshot, RunInfo, TelemetryEventType
 from karn_wandb.schema import decode_rows
 
