@@ -148,12 +148,13 @@ class EpisodeLog:
                 `EpochSnapshot`. What is not given is filled in: the epoch is counted, losses and gradient norms are
                 means over the batches, parameters and slots come from the attached model.
         """
+        if snapshot is not None:
+            snapshot = record_of(EpochSnapshot, snapshot, values)
         self._go_back_for(values.get("epoch") if snapshot is None else snapshot.epoch)
         self._flush_batches()
         if snapshot is None:
             snapshot = self._snapshot(values)
         else:
-            snapshot = record_of(EpochSnapshot, snapshot, values)
             self._state.check_epoch(snapshot.epoch)
         if self._instrument is not None:
             for top in self._instrument.seed_layers(snapshot.epoch):
