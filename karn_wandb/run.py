@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from secrets import token_hex
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -93,10 +94,31 @@ def _start(project: str | None, config: dict[str, Any], options: dict[str, Any],
     except wandb.errors.CommError as error:
         if strict:
             raise
+        offline = _offline(options)
+        renamed = "" if offline.get("id") == options.get("id") else " under an id of its own, for other runs are open"
         warnings.warn(
-            f"W&B cannot be reached: {error}. The run goes on offline; `wandb sync` sends it later.", KarnWarning, stacklevel=3
+            f"W&B cannot be reached: {error}. The run goes on offline{renamed}; `wandb sync` sends it later.",
+            KarnWarning,
+            stacklevel=3,
         )
-        return wandb.init(project=project, config=config, **{**options, "mode": "offline"})
+        return wandb.init(project=project, config=config, **offline)
+
+
+def _offline(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of the same run offline.
+
+    W&B's own process holds on to the id of a run that it could not start, and refuses it from then on. It lets go when it
+    is shut down, which would end other runs that are open.
+    """
+    import wandb  # noqa: PLC0415 -- takes seconds
+
+    w_and_b = wandb.setup()
+    if options.get("id") is None and w_and_b.settings.run_id is None:
+        return {**options, "mode": "offline"}
+    if w_and_b.most_recent_active_run is not None:
+        return {**options, "mode": "offline", "id": token_hex(4), "resume": None}
+    wandb.teardown()
+    return {**options, "mode": "offline"}
 
 
 def _assemble(

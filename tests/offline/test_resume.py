@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -287,3 +290,33 @@ class TestSettings:
         assert [str(warning.message) for warning in caught] == [said]
         monkeypatch.setattr(wandb.Run, "finish", finish)
         run.wandb.finish()
+
+
+UNREACHABLE = """
+import sys, warnings
+import wandb, karn_wandb
+
+def start(run_id, resume):
+    settings = wandb.Settings(base_url="http://127.0.0.1:9", init_timeout=2, api_key="x" * 40)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run = karn_wandb.init("tests", id=run_id, resume=resume, dir=sys.argv[1], mode="online", settings=settings)
+    print(run.id == run_id, run.wandb.offline, run.current_epoch, *("under an id of its own" in str(w.message) for w in caught))
+    run.log_epoch(val_accuracy=50.0)
+    return run
+
+start("gone", None).finish()
+first = start("gone", "allow")
+start("other", None).finish()
+first.finish()
+"""
+
+
+@pytest.mark.skipif(wandb.__version__ < "0.31", reason="older wandb waits in init for ever, whatever init_timeout says")
+def test_a_run_with_an_id_goes_on_offline_under_it_when_w_and_b_cannot_be_reached(offline_folder, tmp_path):
+    """Resumed too; where another run is open it gets an id of its own, for W&B's process is not let go of the first."""
+    environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
+    command = [sys.executable, "-c", UNREACHABLE, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["True True 1 False", "True True 2 False", "False True 1 True"]
