@@ -16,7 +16,7 @@ from karn_wandb import KarnConfig
 from karn_wandb.errors import KarnWarning, UsageError
 from karn_wandb.pipeline import read_log, write_log
 from karn_wandb.records import EpisodeContext, EpisodeOutcome, EpochSnapshot, RunInfo, TelemetryEventType
-from karn_wandb.schema import decode_rows
+from karn_wandb.schema import decode_rows, encode_row
 
 pytestmark = pytest.mark.offline
 
@@ -147,6 +147,36 @@ class TestGoingOn:
             with start() as run:
                 run.emit(karn_wandb.TelemetryEvent("ALERT_RAISED", data=Alert("kind", text, 1, "error")))
         assert sent == ["first", "second"]
+
+
+class TestOnline:
+    """What is the same with a server that has some of the rows: here the rows are given by hand."""
+
+    @pytest.fixture
+    def at_wandb(self, monkeypatch):
+        rows = []
+        monkeypatch.setattr("karn_wandb.resume.rows_at_wandb", lambda _run: iter(rows))
+        return rows
+
+    def test_events_that_w_and_b_has_are_not_sent_again(self, start, at_wandb):
+        with start() as run:
+            log_epochs(run, 10.0, 20.0)
+        logged = read_log(run.records_path).events
+        at_wandb.extend(map(encode_row, logged[:5]))
+        with start() as run:
+            log_epochs(run, 30.0)
+        rows = read_finished(run.records_path.parent / "run-resumed.wandb").rows
+        assert tuple(decode_rows(rows)) == read_log(run.records_path).events[5:]
+
+    def test_without_any_folder_the_rows_on_the_server_give_everything_back(self, start, at_wandb, tmp_path):
+        with start() as run:
+            log_epochs(run, 10.0, 20.0)
+        logged = read_log(run.records_path).events
+        at_wandb.extend(map(encode_row, logged))
+        with start(dir=tmp_path / "elsewhere") as run:
+            assert run.analytics.accuracy_trajectory() == [(1, 10.0, None), (2, 20.0, None)]
+            log_epochs(run, 30.0)
+        assert read_log(run.records_path).events[: len(logged)] == logged
 
 
 class TestAnOlderCheckpoint:
