@@ -124,11 +124,13 @@ class EpisodeLog:
         if metrics is not None:
             given = {**values, "epoch": epoch, "batch_idx": batch_idx, "seed_grad_norms": seed_grad_norms}
             record = record_of(BatchMetrics, metrics, {name: value for name, value in given.items() if value is not None})
+            self._go_back_for(record.epoch)
             self._batch_idx = record.batch_idx + 1
             self._keep(record)
             return
         if loss is None:
             raise UsageError("log_batch needs a loss", got="None", do="Pass loss=, or a BatchMetrics.")
+        self._go_back_for(epoch)
         index = self._batch_idx if batch_idx is None else batch_idx
         self._batch_idx = index + 1
         gradients = self._measure(values)
@@ -146,17 +148,46 @@ class EpisodeLog:
                 `EpochSnapshot`. What is not given is filled in: the epoch is counted, losses and gradient norms are
                 means over the batches, parameters and slots come from the attached model.
         """
+        if snapshot is not None:
+            snapshot = record_of(EpochSnapshot, snapshot, values)
+        self._go_back_for(values.get("epoch") if snapshot is None else snapshot.epoch)
         self._flush_batches()
         if snapshot is None:
             snapshot = self._snapshot(values)
         else:
-            snapshot = record_of(EpochSnapshot, snapshot, values)
             self._state.check_epoch(snapshot.epoch)
         if self._instrument is not None:
             for top in self._instrument.seed_layers(snapshot.epoch):
                 self._outbox.add(top)
             self._instrument.begin_epoch()
         return self._keep(snapshot)
+
+    def rewind(self, epoch: int) -> None:
+        """Say that training goes on from the checkpoint of an earlier epoch, before anything of the next one is logged.
+
+        What was logged of this episode after that epoch is superseded: it stays in the record log and in W&B's history, and
+        analytics, triggers, tables and reports leave it out. Epochs are counted from there; other clocks go on.
+
+        Args:
+            epoch: The checkpoint's epoch, 0 for the untrained host; one that was logged, else `UsageError`.
+        """
+        self._check_open(TelemetryEventType.CHECKPOINT_LOADED)
+        self._state.check_checkpoint(epoch)
+        self._flush()
+        self._go_back(epoch)
+        self._means.restart()
+        self._batch_idx = 0
+
+    def _go_back_for(self, epoch: int | None) -> None:
+        """A resumed episode that logs an epoch again was resumed from an older checkpoint."""
+        if self._state.resumed and isinstance(epoch, int) and 0 < epoch <= self._state.last_epoch:
+            self._go_back(epoch - 1)
+
+    def _go_back(self, epoch: int) -> None:
+        self.collector.rewind(epoch, self.env_id, self.episode_idx, scoped=self._scoped)
+        self._news = True
+        if self._instrument is not None:
+            self._state.lifecycle.declare(self._instrument.slot_ids)
 
     def log_decision(self, decision: PolicySnapshot | None = None, /, **values: Any) -> PolicySnapshot:
         """Log a decision of the policy; keywords are the fields of `PolicySnapshot`."""
@@ -204,6 +235,8 @@ class EpisodeLog:
     def emit(self, event: TelemetryEvent) -> TelemetryEvent:
         """Log any event as one of this episode."""
         self._check_open(event.event_type)
+        if isinstance(event.data, (BatchMetrics, EpochSnapshot)):
+            self._go_back_for(event.data.epoch)
         self._flush_batches()
         own = self._outbox.add_event(event)
         self._send()
@@ -251,15 +284,25 @@ class EpisodeLog:
         if self._outcome is None:
             self.detach()
             self.collector.settle(self.env_id, self.episode_idx, scoped=self._scoped)
-            outcome = episode_outcome(
-                self._state.analytics,
-                self._state.lifecycle,
-                state=state,
-                reason=reason,
-                dropped_records=self.collector.dropped_records,
-            )
-            self._outcome = self._keep(outcome)
+            self._outcome = self._keep(self._outcome_now(state, reason))
         return self._outcome
+
+    def interrupt(self, reason: str) -> None:
+        """Log that the episode ends here because its process does; hooks and pending batches are left as they are."""
+        if self._outcome is None:
+            self.collector.settle(self.env_id, self.episode_idx, scoped=self._scoped)
+            outbox = Outbox(self.collector, self.env_id, self.episode_idx, scoped=self._scoped)
+            outbox.add(self._outcome_now("failed", reason))
+            outbox.send()
+
+    def _outcome_now(self, state: Literal["finished", "failed"], reason: str) -> EpisodeOutcome:
+        return episode_outcome(
+            self._state.analytics,
+            self._state.lifecycle,
+            state=state,
+            reason=reason,
+            dropped_records=self.collector.dropped_records,
+        )
 
     def _snapshot(self, values: dict[str, Any]) -> EpochSnapshot:
         epoch = values.pop("epoch", self.current_epoch)
@@ -339,8 +382,6 @@ class EpisodeLog:
             case EpochSnapshot():
                 self._means.restart()
                 self._batch_idx = 0
-            case _:
-                pass
 
     def _send(self) -> None:
         self._news = True

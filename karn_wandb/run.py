@@ -8,23 +8,30 @@ import sys
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from secrets import token_hex
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from karn_wandb.active import activate
 from karn_wandb.episode import EpisodeLog
 from karn_wandb.errors import KarnError, KarnWarning, UsageError
-from karn_wandb.pipeline import LOG_NAME, KarnCollector, RecordLog, Sink
+from karn_wandb.pipeline import LOG_NAME, KarnCollector, RecordLog, Sink, write_log
+from karn_wandb.preemption import OPEN_RUNS
 from karn_wandb.provenance import as_mapping, context_of, hash_of, info_of
 from karn_wandb.records import EpisodeContext, EpisodeOutcome, KarnConfig, RunInfo
 from karn_wandb.schema.config import OWN_KEYS, config_of, episode_config, overlay, user_config
-from karn_wandb.settings import with_environment
+from karn_wandb.settings import bounded, with_environment
 
 if TYPE_CHECKING:
     import wandb
 
     from karn_wandb.analysis import MorphogeneticAnalytics
     from karn_wandb.sinks import LogGate
+
+
+TERMINATED = "terminated by SIGTERM"
+SAVE_SECONDS = 5.0
+"""How long each sink may take to catch up when the process was asked to end."""
 
 
 def init(
@@ -41,6 +48,10 @@ def init(
 
     Several runs in one process are kept apart: unless you pass `reinit`, each call makes a run of its own and the
     global `wandb.run` is left alone. When the W&B server cannot be reached the run goes on offline, with a warning.
+
+    With `id=` and `resume="must"` or "allow" a run goes on where it ended: epochs, the other clocks, analytics and triggers
+    are brought back from its record log, or from its rows in W&B where the log is not at hand. Restoring the model from
+    its checkpoint is yours; `Run.rewind` says when that is older than the last epoch logged.
 
     Args:
         project: W&B project.
@@ -65,6 +76,7 @@ def init(
     if taken:
         raise UsageError(f"config may not use the key {taken[0]!r}", do="This package keeps its own settings there: rename it.")
     given = episode_config(episode) if episode else {}
+    wandb_options["settings"] = bounded(wandb_options.get("settings"), karn.upload_timeout, os.environ)
     wandb_run = _start(project, {**user, **own, **given}, wandb_options, strict=karn.strict)
     try:
         return _assemble(wandb_run, karn, user=user, episode=episode, baseline=baseline, sinks=tuple(sinks))
@@ -82,10 +94,31 @@ def _start(project: str | None, config: dict[str, Any], options: dict[str, Any],
     except wandb.errors.CommError as error:
         if strict:
             raise
+        offline = _offline(options)
+        renamed = "" if offline.get("id") == options.get("id") else " under an id of its own, for other runs are open"
         warnings.warn(
-            f"W&B cannot be reached: {error}. The run goes on offline; `wandb sync` sends it later.", KarnWarning, stacklevel=3
+            f"W&B cannot be reached: {error}. The run goes on offline{renamed}; `wandb sync` sends it later.",
+            KarnWarning,
+            stacklevel=3,
         )
-        return wandb.init(project=project, config=config, **{**options, "mode": "offline"})
+        return wandb.init(project=project, config=config, **offline)
+
+
+def _offline(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of the same run offline.
+
+    W&B's own process holds on to the id of a run that it could not start, and refuses it from then on. It lets go when it
+    is shut down, which would end other runs that are open.
+    """
+    import wandb  # noqa: PLC0415 -- takes seconds
+
+    w_and_b = wandb.setup()
+    if options.get("id") is None and w_and_b.settings.run_id is None:
+        return {**options, "mode": "offline"}
+    if getattr(w_and_b, "most_recent_active_run", "unknown") is not None:  # it is not documented, so it may go
+        return {**options, "mode": "offline", "id": token_hex(4), "resume": None}
+    wandb.teardown()
+    return {**options, "mode": "offline"}
 
 
 def _assemble(
@@ -102,23 +135,53 @@ def _assemble(
     config = overlay(user, user_config(final))
     context = context_of(episode, final, config)
     writes = not wandb_run.disabled
-    log = RecordLog(Path(wandb_run.dir).parent / LOG_NAME if writes else None)
+    log_path = Path(wandb_run.dir).parent / LOG_NAME if writes else None
+    present = _bring_back(wandb_run, log_path) if log_path else frozenset()
+    log = RecordLog(log_path)
+    resumed_at = log.next_sequence
     collector = KarnCollector(karn, log, sinks if writes else ())
+    earlier = collector.episode().store if resumed_at else None
+    if earlier is not None and earlier.context is not None:
+        from karn_wandb.resume import continued  # noqa: PLC0415 -- needed by a resumed run only
+
+        context = continued(earlier.context, context, given=episode is not None)
     gate = None
     if writes:
         from karn_wandb.sinks import LogGate, WandbSink  # noqa: PLC0415 -- loads wandb
 
         gate = LogGate(wandb_run)
         wandb_run.config.update(episode_config(context), allow_val_change=True)  # type: ignore[no-untyped-call]
-        collector.follow(WandbSink(wandb_run, gate, log.events, log.path))
+        collector.follow(WandbSink(wandb_run, gate, log.events, log.path, present=present, told=resumed_at))
     run = Run(wandb_run, activate(collector), gate)
     run.log_info(info_of(wandb_run, config))
-    run.log_context(context)
+    if earlier is None or context != earlier.context:
+        run.log_context(context)
     if baseline is not None:
         from karn_wandb.experiment.baseline import paired_baseline  # noqa: PLC0415 -- loads pandas
 
-        run.log_baseline(paired_baseline(baseline, context.base_seed, context.host_params))
+        paired = paired_baseline(baseline, context.base_seed, context.host_params)
+        if earlier is None or paired != earlier.baseline:
+            run.log_baseline(paired)
     return run
+
+
+def _bring_back(wandb_run: wandb.Run, log_path: Path) -> frozenset[int]:
+    """Lay out the record log of a run that is resumed as far as it is known; gives the events that W&B has."""
+    if wandb_run.settings.resume is None:
+        return frozenset()
+    from karn_wandb.resume import RESUMING, past_of  # noqa: PLC0415 -- needed by a resumed run only
+
+    if wandb_run.settings.resume not in RESUMING:
+        return frozenset()
+    past = past_of(wandb_run)
+    if past.events:
+        write_log(log_path, past.events)
+    said = [*past.damage]
+    if wandb_run.settings.resume == "must" and not past.events:
+        said.append("nothing that an earlier process logged is at hand, so it begins anew")
+    for line in said:
+        warnings.warn(f"run {wandb_run.id} is resumed: {line}", KarnWarning, stacklevel=4)
+    return past.present
 
 
 class Run(EpisodeLog):
@@ -133,10 +196,11 @@ class Run(EpisodeLog):
         self._wandb = wandb_run
         self._gate = gate
         self._episodes: dict[tuple[int, int], EpisodeLog] = {}
-        self._ended: set[tuple[int, int]] = set()
-        self._last_outcome: EpisodeOutcome | None = None
+        self._ended = {(env_id, episode_idx) for env_id, episode_idx, _ in collector.concluded}
+        self._last_outcome = next(reversed(collector.concluded.values()), None)
         self._finished: EpisodeOutcome | None = None
         atexit.register(self._abandon)
+        OPEN_RUNS.add(self)
 
     @property
     def wandb(self) -> wandb.Run:
@@ -267,10 +331,46 @@ class Run(EpisodeLog):
         try:
             self._close()
         finally:
+            self._finish_wandb(exit_code)
+
+    def _finish_wandb(self, exit_code: int | None) -> None:
+        """Finish W&B's run; where the bound of its upload is ours, running into it is said and not raised."""
+        settings, seconds = self.wandb.settings, self.collector.config.upload_timeout
+        # A folder of a resumed run holds a part of it only, and syncing one replaces what W&B has.
+        sync = "" if self.wandb.resumed else f"`wandb sync {settings.sync_dir}` sends everything, "
+        restore = f"`karn-wandb import {self.records_path} --into {self.wandb.path}` sends the records"
+        try:
             self.wandb.finish(exit_code=exit_code)
+        except TimeoutError:
+            if self.collector.config.strict or settings.finish_timeout != seconds:
+                raise
+            warnings.warn(
+                f"W&B had not taken everything after {seconds:g} seconds. All of it is kept in {settings.sync_dir}: "
+                f"{sync}{restore}.",
+                KarnWarning,
+                stacklevel=3,
+            )
+
+    def save(self, *, ending: bool) -> None:
+        """Save what the run holds, because the process was asked to end (SIGTERM); it is marked as preempting.
+
+        Args:
+            ending: Whether the process ends right after: the episodes then end as failed, and a resumed run goes on
+                with them.
+        """
+        if ending:
+            for episode in self._episodes.values():
+                episode.interrupt(TERMINATED)
+            if self.analytics.latest is not None or not self._episodes:
+                self.interrupt(TERMINATED)
+        self.collector.log.flush()
+        self.wandb.mark_preempting()
+        for follower in self.collector.followers:
+            follower.drain(SAVE_SECONDS)
 
     def _close(self) -> None:
         atexit.unregister(self._abandon)
+        OPEN_RUNS.remove(self)
         if self._gate is not None:
             self._gate.close()
         if not self.collector.close():

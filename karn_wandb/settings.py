@@ -41,6 +41,23 @@ def with_environment(config: KarnConfig, environ: Mapping[str, str]) -> KarnConf
     return replace(config, **found)
 
 
+def bounded(settings: Any, seconds: float, environ: Mapping[str, str]) -> Any:
+    """W&B's settings with a bound for its upload at the end, unless the user set one.
+
+    Args:
+        settings: What the user gave `wandb.init` as settings: None, a mapping, or a `wandb.Settings`.
+        seconds: The bound; 0 leaves everything as it is.
+        environ: The process's environment.
+    """
+    ours = {"finish_timeout": seconds, "finish_timeout_raises": True}
+    given = settings if isinstance(settings, Mapping) else getattr(settings, "model_fields_set", ())
+    if not seconds or any(name in given or f"WANDB_{name.upper()}" in environ for name in ours):
+        return settings
+    if settings is None or isinstance(settings, Mapping):
+        return {**(settings or {}), **ours}
+    return settings.model_copy(update=ours)
+
+
 def _switch(variable: str, text: str) -> bool:
     word = text.strip().lower()
     if word not in SWITCH:

@@ -42,7 +42,10 @@ LEVELS = {
 }
 
 # The modules that together are `karn_wandb.run`: what init returns, and the process's collector.
-RUN = {"run", "episode", "instrument", "outbox", "keywords", "provenance", "active", "settings"}
+RUN = {
+    *("run", "episode", "instrument", "outbox", "keywords", "provenance", "active", "settings"),
+    *("resume", "restore", "preemption"),
+}
 
 # Other people's packages each room may import.
 THIRD_PARTY = {

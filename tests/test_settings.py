@@ -1,13 +1,14 @@
 """The environment over the configuration: an operator's switches, none of which is misread in silence."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 import karn_wandb
 from karn_wandb import KarnConfig
 from karn_wandb.errors import UsageError
-from karn_wandb.settings import PREFIXES, with_environment
+from karn_wandb.settings import PREFIXES, bounded, with_environment
 
 DOCS = Path(__file__).parent.parent / "docs"
 SWITCHES = {
@@ -97,3 +98,22 @@ def test_the_sample_for_operators_names_every_variable_with_its_default():
 
 def test_the_page_for_operators_shows_the_sample():
     assert (DOCS / "sample.env").read_text() in (DOCS / "operations.md").read_text()
+
+
+class TestBoundOfTheUpload:
+    OURS: ClassVar = {"finish_timeout": 9.0, "finish_timeout_raises": True}
+
+    def test_is_set_where_the_user_set_nothing(self):
+        assert bounded(None, 9.0, {}) == self.OURS
+        assert bounded({"quiet": True}, 9.0, {}) == {"quiet": True, **self.OURS}
+
+    @pytest.mark.parametrize("settings", [{"finish_timeout": 0.0}, {"finish_timeout_raises": False}])
+    def test_leaves_what_the_user_set(self, settings):
+        assert bounded(settings, 9.0, {}) is settings
+
+    @pytest.mark.parametrize("variable", ["WANDB_FINISH_TIMEOUT", "WANDB_FINISH_TIMEOUT_RAISES"])
+    def test_leaves_what_the_environment_says(self, variable):
+        assert bounded(None, 9.0, {variable: "30"}) is None
+
+    def test_0_leaves_everything_as_it_is(self):
+        assert bounded(None, 0.0, {}) is None

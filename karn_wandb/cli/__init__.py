@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from karn_wandb._version import __version__
+from karn_wandb.cli.import_ import import_
 from karn_wandb.cli.report import report
 from karn_wandb.cli.show import show
 from karn_wandb.errors import KarnError
@@ -35,5 +36,6 @@ def main() -> None:
     """Read many runs of morphogenetic training and say what they show."""
 
 
+main.add_command(import_)
 main.add_command(report)
 main.add_command(show)

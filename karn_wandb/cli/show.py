@@ -31,6 +31,7 @@ def show(source: str, run: str | None, folder: Path | None) -> None:
 
     from karn_wandb.cli.tables import run_parts, runs_table  # noqa: PLC0415
     from karn_wandb.experiment.experiment import load_experiment  # noqa: PLC0415
+    from karn_wandb.pipeline import standing  # noqa: PLC0415
     from karn_wandb.printable import printable  # noqa: PLC0415
 
     if folder is not None and run is None:
@@ -43,7 +44,7 @@ def show(source: str, run: str | None, folder: Path | None) -> None:
         for part in run_parts(experiment, run):
             console.print(part)
     if folder is not None and run is not None:
-        _write_charts(experiment.events(run), folder)
+        _write_charts(standing(experiment.events(run)), folder)
     for warning in experiment.warnings:
         click.echo(f"Warning: {printable(warning)}", err=True)
 

@@ -17,6 +17,7 @@ from karn_wandb.experiment.experiment import Experiment
 from karn_wandb.experiment.report.arms import arms_of
 from karn_wandb.experiment.report.tables import runs
 from karn_wandb.experiment.report.words import count, interval, number, sentence
+from karn_wandb.pipeline import standing
 from karn_wandb.printable import printable
 from karn_wandb.records import (
     ClaimReading,
@@ -62,7 +63,7 @@ def run_parts(experiment: Experiment, run_id: str) -> Iterator[RenderableType]:
     Raises:
         SourceError: There is no such run.
     """
-    events = experiment.events(run_id)
+    events = standing(experiment.events(run_id))
     rows = experiment.episodes[experiment.episodes["run_id"] == run_id]
     state, reason = str(rows["state"].iloc[-1]), rows["reason"].iloc[-1]
     yield Text(

@@ -9,6 +9,7 @@ import pandas as pd
 
 from karn_wandb.errors import SourceError
 from karn_wandb.experiment.experiment import load_experiment
+from karn_wandb.pipeline import standing
 from karn_wandb.records import EpochSnapshot, HostBaseline
 
 
@@ -43,7 +44,7 @@ def paired_baseline(source: str | Path, base_seed: int, host_params: int = 0) ->
     same_size = paired[paired["total_params"] == host_params]
     paired = paired if same_size.empty else same_size
     run_id = str(paired.sort_values("started")["run_id"].iloc[-1])
-    snapshots = [r for r in experiment.records(run_id) if isinstance(r, EpochSnapshot)]
+    snapshots = [event.data for event in standing(experiment.events(run_id)) if isinstance(event.data, EpochSnapshot)]
     return replace(baseline_of(run_id, snapshots), host_only_sizes=_sizes(candidates))
 
 

@@ -24,6 +24,7 @@ from karn_wandb.errors import SourceError, StatisticsError
 from karn_wandb.experiment.aggregation import JOIN, ArmRun, Filter, aggregate, in_words, natural, runs_of
 from karn_wandb.experiment.experiment import Experiment
 from karn_wandb.experiment.filters import ARM_COLUMNS, column_of, select
+from karn_wandb.pipeline import standing
 from karn_wandb.records import (
     OCCUPIED,
     CausalContributions,
@@ -175,7 +176,7 @@ def _slots(episodes: pd.DataFrame, control_key: str, shared: Filter, evaluations
 def _last_evaluations(experiment: Experiment) -> Evaluations:
     newest: dict[tuple[str, int, int], CounterfactualMatrix] = {}
     for run in experiment.runs:
-        for event in run.telemetry:
+        for event in standing(run.telemetry):
             if isinstance(event.data, CounterfactualMatrix):
                 place = (run.run_id, event.env_id, event.episode_idx)
                 newest[place] = max(event.data, newest.get(place, event.data), key=lambda matrix: matrix.epoch)

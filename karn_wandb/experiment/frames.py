@@ -15,6 +15,7 @@ import pandas as pd
 from karn_wandb.errors import RecordError
 from karn_wandb.experiment.columns import FLAG, NUMBER, TEXT, TIME, WHOLE, flatten, frame_of
 from karn_wandb.experiment.runs import RunData
+from karn_wandb.pipeline import standing
 from karn_wandb.records import (
     CounterfactualMatrix,
     EpisodeContext,
@@ -103,7 +104,7 @@ def _frame(
     rows = [
         {"run_id": run.run_id, "env_id": event.env_id, "episode_idx": event.episode_idx, **row}
         for run in runs
-        for event in run.telemetry
+        for event in standing(run.telemetry)
         if isinstance(event.data, record)
         for row in rows_of(event.data)
     ]
@@ -183,11 +184,12 @@ class _Episode:
                 self.outcome = event.data
             case EpochSnapshot():
                 self.snapshots[event.data.epoch] = event.data
+                self.outcome = None  # it was resumed after it had ended
 
 
 def _episode_rows(run: RunData) -> Iterator[Row]:
     found: defaultdict[tuple[int, int], _Episode] = defaultdict(_Episode)
-    for event in run.telemetry:
+    for event in standing(run.telemetry):
         if isinstance(event.data, EpisodeContext | EpisodeOutcome | EpochSnapshot):
             found[event.env_id, event.episode_idx].take(event)
     process = found[0, 0]  # a run of many episodes has its own context and outcome there, which are no episode

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -43,6 +43,7 @@ class RunData:
         reason: Why it is not finished, "" when it is.
         telemetry: Its events: of the record log when it has one, else of W&B's rows.
         wandb_path: The run file; None when there is none that can be read.
+        earlier_paths: Run files of earlier processes of the run.
         log_path: The record log; None when there is none that can be read.
         warnings: What could not be read, in words.
     """
@@ -62,6 +63,7 @@ class RunData:
     wandb_path: Path | None = None
     log_path: Path | None = None
     warnings: tuple[str, ...] = ()
+    earlier_paths: tuple[Path, ...] = ()
 
     def events(self, via: Via | None = None) -> tuple[TelemetryEvent, ...]:
         """The run's events: from its record log, from W&B's rows alone, or (None) from the log if it has one.
@@ -76,7 +78,7 @@ class RunData:
         if via == "wandb" and self.wandb_path is None:
             raise SourceError(f"run {self.run_id} has no W&B run file", do='Pass via="log" for what its record log holds.')
         if via == "wandb" and self.wandb_path is not None and self.log_path is not None:
-            return self._events_of_rows(self.wandb_path)
+            return in_order(*map(self._events_of_rows, (self.wandb_path, *self.earlier_paths)))
         return self.telemetry
 
     def _events_of_rows(self, path: Path) -> tuple[TelemetryEvent, ...]:
@@ -85,6 +87,35 @@ class RunData:
         for line in (*file.damage, *damage):
             warn(f"run {self.run_id}: {line}", KarnWarning, stacklevel=3)
         return events
+
+
+def in_order(*parts: Iterable[TelemetryEvent]) -> tuple[TelemetryEvent, ...]:
+    """Events of one run from several places, each once, by their sequence numbers; those without one at the end.
+
+    Of two with one sequence number the first counts.
+    """
+    events: dict[tuple[float, int], TelemetryEvent] = {}
+    for number, event in enumerate(event for part in parts for event in part):
+        events.setdefault((math.inf, number) if event.sequence is None else (event.sequence, 0), event)
+    return tuple(events[key] for key in sorted(events))
+
+
+def one_run(parts: Sequence[RunData]) -> RunData:
+    """The run that several processes logged, each of which left a folder; the newest one's says how it ended.
+
+    The record log of a resumed run begins with all that was logged before. Where the newest has none, its events are
+    those of all parts.
+    """
+    newest = max(
+        parts, key=lambda part: (part.telemetry[-1].timestamp.timestamp(), len(part.telemetry)) if part.telemetry else (0, 0)
+    )
+    others = [part for part in parts if part is not newest]
+    return replace(
+        newest,
+        telemetry=newest.telemetry if newest.log_path else in_order(newest.telemetry, *(part.telemetry for part in others)),
+        warnings=tuple(dict.fromkeys((*newest.warnings, *(line for part in others for line in part.warnings)))),
+        earlier_paths=tuple(part.wandb_path for part in others if part.wandb_path),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +217,7 @@ def _run_data(
 
 def events_of_rows(rows: Iterable[Mapping[str, Any]]) -> tuple[tuple[TelemetryEvent, ...], tuple[str, ...]]:
     """The events of W&B's rows in the order they were logged, each once, and what could not be read."""
-    events: dict[tuple[float, int], TelemetryEvent] = {}
+    events = []
     damage = []
     joiner = RowJoiner()
     for number, row in enumerate(rows):
@@ -195,9 +226,9 @@ def events_of_rows(rows: Iterable[Mapping[str, Any]]) -> tuple[tuple[TelemetryEv
         except RecordError as error:
             damage.append(f"history row {number} is left out: {error}")
             continue
-        if event is not None:  # a resumed run delivers some events again: the sequence number is their identity
-            events.setdefault((math.inf, number) if event.sequence is None else (event.sequence, 0), event)
-    return tuple(events[key] for key in sorted(events)), tuple(damage)
+        if event is not None:
+            events.append(event)
+    return in_order(events), tuple(damage)  # a resumed run may deliver events again
 
 
 def _ending(events: Iterable[TelemetryEvent], exit_code: int | None) -> tuple[State, str]:
@@ -207,6 +238,8 @@ def _ending(events: Iterable[TelemetryEvent], exit_code: int | None) -> tuple[St
     for event in events:
         if isinstance(event.data, EpisodeContext | EpochSnapshot):
             started.add((event.env_id, event.episode_idx))
+        if isinstance(event.data, RunInfo | EpisodeContext | EpochSnapshot):
+            outcomes.pop((event.env_id, event.episode_idx), None)  # it was resumed after it had ended
         elif isinstance(event.data, EpisodeOutcome):
             outcomes[event.env_id, event.episode_idx] = event.data
     failed = next((outcome for outcome in outcomes.values() if outcome.state == "failed"), None)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from karn_wandb.errors import SourceError
 from karn_wandb.experiment.chunks import MAGIC
-from karn_wandb.experiment.runs import RunData, RunPaths, read_run
+from karn_wandb.experiment.runs import RunData, RunPaths, one_run, read_run
 from karn_wandb.pipeline.log import LOG_NAME, PACKED
 
 _LOG_BEGINNING = b'{"karn_records"'
@@ -30,17 +30,19 @@ def find_runs(sources: Sequence[str | Path]) -> tuple[list[RunData], list[str]]:
     """
     if not sources:
         raise SourceError("no source of runs was named", do="Name a folder of offline runs, a run-ID.wandb file or a record log.")
-    runs: dict[str, RunData] = {}
+    found: dict[str, list[RunData]] = {}
     notes: list[str] = []
     for source in map(str, sources):
         for paths in _locate(source, Path(source), notes):
             run = _read_or_list(source, paths) if Path(source).is_dir() else read_run(source, paths)
-            first = runs.setdefault(run.run_id, run)
-            if first is run:
+            parts = found.setdefault(run.run_id, [])
+            again = next((part for part in parts if part.telemetry == run.telemetry), None)
+            if again is None:
+                parts.append(run)
                 notes.extend(f"run {run.run_id}: {line}" for line in run.warnings)
             else:
-                notes.append(f"run {run.run_id} was found again in {source!r}: the first, from {first.source!r}, is used")
-    return list(runs.values()), notes
+                notes.append(f"run {run.run_id} was found again in {source!r}: the first, from {again.source!r}, is used")
+    return list(map(one_run, found.values())), notes
 
 
 def _locate(source: str, path: Path, notes: list[str]) -> list[RunPaths]:

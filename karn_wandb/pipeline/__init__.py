@@ -2,7 +2,20 @@
 
 from karn_wandb.pipeline.collector import KarnCollector
 from karn_wandb.pipeline.delivery import Follower, Sink
-from karn_wandb.pipeline.log import LOG_NAME, ReadLog, RecordLog, parse_log, read_log
+from karn_wandb.pipeline.history import standing
+from karn_wandb.pipeline.log import LOG_NAME, ReadLog, RecordLog, parse_log, read_log, write_log
 from karn_wandb.pipeline.store import TelemetryStore
 
-__all__ = ["LOG_NAME", "Follower", "KarnCollector", "ReadLog", "RecordLog", "Sink", "TelemetryStore", "parse_log", "read_log"]
+__all__ = [
+    "LOG_NAME",
+    "Follower",
+    "KarnCollector",
+    "ReadLog",
+    "RecordLog",
+    "Sink",
+    "TelemetryStore",
+    "parse_log",
+    "read_log",
+    "standing",
+    "write_log",
+]

@@ -5,20 +5,21 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from karn_wandb.analysis import Lifecycle, MorphogeneticAnalytics, SlotHistory
-from karn_wandb.errors import KarnWarning, RecordError, UsageError
+from karn_wandb.errors import KarnWarning, UsageError
 from karn_wandb.pipeline.delivery import Delivery, Follower, Immediate, Sink
 from karn_wandb.pipeline.desk import READINGS, Analyst, Condition, Desk, EpisodeKey, key_of
+from karn_wandb.pipeline.history import back_to, standing, went_back
 from karn_wandb.pipeline.log import RecordLog
-from karn_wandb.pipeline.store import TelemetryStore
+from karn_wandb.pipeline.state import EpisodeState
 from karn_wandb.records import (
     RECORD_OF,
     CounterfactualMatrix,
     DenseTrace,
     EpisodeContext,
+    EpisodeOutcome,
     EpochSnapshot,
     GateEvaluationTrace,
     HealthReport,
@@ -41,59 +42,23 @@ _EVENT_OF: dict[type[Record], TelemetryEventType] = {
 }
 
 
-class EpisodeState:
-    """What the collector keeps of one episode.
-
-    What records are checked against (`lifecycle`, `slots`, `last_epoch`) is always up to date. The rest is brought up
-    to date by live analysis, which is waited for when it is asked for.
-    """
-
-    __slots__ = ("_catch_up", "_desk", "last_epoch", "lifecycle", "slots", "tick_offset")
-
-    def __init__(self, desk: Desk, catch_up: Callable[[], None]) -> None:
-        self._desk = desk
-        self._catch_up = catch_up
-        self.lifecycle = Lifecycle()
-        self.slots = SlotHistory()
-        self.tick_offset: int | None = None
-        self.last_epoch = -1
-
-    def check_epoch(self, epoch: int) -> None:
-        """Raise `RecordError` unless the epoch comes after the last one."""
-        if epoch <= self.last_epoch:
-            raise RecordError(
-                "epochs must go up",
-                got=f"epoch {epoch} after epoch {self.last_epoch}",
-                do="Log each epoch once; a new episode goes through run.episode(env_id, episode_idx).",
-            )
-
-    @property
-    def desk(self) -> Desk:
-        """Live analysis of all that was emitted so far."""
-        self._catch_up()
-        return self._desk
-
-    @property
-    def store(self) -> TelemetryStore:
-        """The newest records."""
-        return self.desk.store
-
-    @property
-    def analytics(self) -> MorphogeneticAnalytics:
-        """The five questions, live."""
-        return self.desk.analytics
-
-
 class KarnCollector:
     """Validates, stamps and routes events; the only way into live analysis and record log.
 
     Live analysis follows the log as the sinks do, on a thread of its own, so that the training thread does not wait
     for it; the readings of an event come before the next event that is emitted. Without a record log it runs at once.
 
+    A log that already holds events is continued: they are replayed, so that clocks, stores, analytics and triggers are
+    where they were.
+
     Args:
         config: Settings of the instrument.
         log: The record log; None keeps events in memory only.
-        sinks: Where events go from the log.
+        sinks: Where events go from the log; of one that is continued, what comes from now on, unless a sink's stored
+            offset says another.
+
+    Attributes:
+        concluded: Outcomes of episodes logged through `run.episode` that an earlier process finished.
     """
 
     def __init__(self, config: KarnConfig | None = None, log: RecordLog | None = None, sinks: Iterable[Sink] = ()) -> None:
@@ -110,18 +75,79 @@ class KarnCollector:
         self._warned: set[str] = set()
         self._raised: dict[str, Exception] = {}
         self._analyst = Analyst(self._desks, self._keep_reading)
+        self.concluded: dict[EpisodeKey, EpisodeOutcome] = {}
+        start = self.log.next_sequence
+        untold = self._replay() if start else ()
         memory_only = self.log.path is None
         if memory_only:
             self._analysis: Delivery = Immediate(self._analyst)
         else:
-            self._analysis = Follower(self.log, self._analyst, attempts=1, start=self.log.next_sequence)
+            self._analysis = Follower(self.log, self._analyst, attempts=1, start=start)
+        for event, reading in untold:
+            self._keep_reading(event, reading)
         for sink in sinks:
-            self.follow(sink)
+            self.follow(sink, start)
 
-    def follow(self, sink: Sink) -> None:
-        """Deliver the log to one more sink, from its beginning."""
+    def follow(self, sink: Sink, start: int = 0) -> None:
+        """Deliver the log to one more sink, from a sequence number or, where one is stored, from its own offset."""
         path = self.log.path
-        self.followers.append(Follower(self.log, sink, path and Path(f"{path}.{sink.name}.offset")))
+        self.followers.append(Follower(self.log, sink, path and Path(f"{path}.{sink.name}.offset"), start=start))
+
+    def _replay(self) -> Sequence[tuple[TelemetryEvent, Record]]:
+        """Bring everything to where the log ends.
+
+        Returns:
+            The last readings, which a killed process came to and did not log, each with the event it follows from.
+        """
+        untold: list[tuple[TelemetryEvent, Record]] = []
+        for event in self.log.events():
+            state = self.episode(event.env_id, event.episode_idx, scoped=event.scoped)
+            self._restore_clock(state, event)
+            if back_to(event) is not None:
+                self._rebuild(state, event)
+            else:
+                readings = self._restore(state, event)
+                if isinstance(event.data, (*READINGS, EpisodeOutcome)):
+                    untold.clear()
+                untold.extend((event, reading) for reading in readings)
+            self._restore_end(event)
+        for state in self._episodes.values():
+            state.resumed = True
+        return untold
+
+    def _restore(self, state: EpisodeState, event: TelemetryEvent) -> tuple[Record, ...]:
+        """Take an event of the log into account; gives the readings that follow from it."""
+        self._follow_lifecycle(state, event.data)
+        if isinstance(event.data, Record):
+            state.slots.observe(event.data)
+        return self._analyst.replay(event)
+
+    def _rebuild(self, state: EpisodeState, last: TelemetryEvent) -> None:
+        """Bring an episode that went back to a checkpoint to where its standing events leave it, up to the last given."""
+        key, end = key_of(last), last.sequence or 0
+        self._desks[key] = Desk(self.config, self._condition)
+        state.begin(self._desks[key])
+        own = (event for event in self.log.events() if key_of(event) == key and (event.sequence or 0) <= end)
+        for event in standing(own):
+            self._restore(state, event)
+
+    def _restore_clock(self, state: EpisodeState, event: TelemetryEvent) -> None:
+        if event.tick is None:
+            return
+        prefix, clock, epoch = scope_of(event), CLOCK_OF.get(type(event.data)), _epoch_of(event.data)
+        if clock is not None:
+            self._ticks[prefix, clock] = max(event.tick, self._ticks.get((prefix, clock), -1))
+        elif epoch is not None:
+            if state.tick_offset is None:
+                state.tick_offset = event.tick - epoch
+            self._observe_epoch_tick(prefix, event, event.tick)
+
+    def _restore_end(self, event: TelemetryEvent) -> None:
+        """An episode that was finished stays so; one that failed, or the run's own, may go on."""
+        if isinstance(event.data, EpisodeOutcome) and event.scoped and event.data.state == "finished":
+            key = key_of(event)
+            self.concluded[key] = event.data
+            del self._episodes[key], self._desks[key]
 
     def episode(self, env_id: int = 0, episode_idx: int = 0, *, scoped: bool = False) -> EpisodeState:
         """State of one episode, begun when it is first asked for; `scoped` for those logged through `run.episode`."""
@@ -180,6 +206,13 @@ class KarnCollector:
                 self.flush()
         self._report_analysis()
 
+    def rewind(self, epoch: int, env_id: int = 0, episode_idx: int = 0, *, scoped: bool = False) -> None:
+        """An episode goes on from the checkpoint of an earlier epoch; what was logged of it since is superseded."""
+        marker = self.emit(went_back(env_id, episode_idx, epoch, scoped=scoped))
+        self.catch_up()
+        with self._lock:
+            self._rebuild(self._episodes[key_of(marker)], marker)
+
     def catch_up(self) -> None:
         """Wait until live analysis has seen everything emitted so far."""
         self._analysis.drain(ANALYSIS_SECONDS)
@@ -194,9 +227,15 @@ class KarnCollector:
             state.slots.observe(event.data)
 
     def _validate(self, state: EpisodeState, event: TelemetryEvent) -> None:
-        match event.data:
+        if isinstance(event.data, EpochSnapshot):
+            state.check_epoch(event.data.epoch)
+        self._follow_lifecycle(state, event.data)
+        state.resumed = state.resumed and not isinstance(event.data, EpochSnapshot)
+
+    @staticmethod
+    def _follow_lifecycle(state: EpisodeState, data: object) -> None:
+        match data:
             case EpochSnapshot() as snapshot:
-                state.check_epoch(snapshot.epoch)
                 state.lifecycle.observe(snapshot)
                 state.last_epoch = snapshot.epoch
             case StageTransition() as change:
@@ -242,7 +281,10 @@ class KarnCollector:
             return event.tick
         if state.tick_offset is None:  # the episode begins: it goes on where the environment's last one ended
             state.tick_offset = self._epoch_ticks.get(prefix, 0)
-        tick = state.tick_offset + epoch
+        return self._observe_epoch_tick(prefix, event, state.tick_offset + epoch)
+
+    def _observe_epoch_tick(self, prefix: str, event: TelemetryEvent, tick: int) -> int:
+        """Keep where an environment's epoch clock has come to; gives the tick."""
         if not isinstance(event.data, IN_TRAINING):
             self._epoch_ticks[prefix] = max(tick, self._epoch_ticks.get(prefix, 0))
         return tick

@@ -9,7 +9,17 @@ from karn_wandb.analysis import DenseTraces, HealthMonitor, Mode, MorphogeneticA
 from karn_wandb.analysis.health import LOST
 from karn_wandb.pipeline.delivery import Guard
 from karn_wandb.pipeline.store import TelemetryStore
-from karn_wandb.records import Alert, ClaimReading, DenseTrace, EpochSnapshot, HealthReport, KarnConfig, Record, TelemetryEvent
+from karn_wandb.records import (
+    Alert,
+    ClaimReading,
+    DenseTrace,
+    EpisodeOutcome,
+    EpochSnapshot,
+    HealthReport,
+    KarnConfig,
+    Record,
+    TelemetryEvent,
+)
 
 EpisodeKey = tuple[int, int, bool]
 """env_id, episode_idx, and whether it was logged through `run.episode`: the run's own records are apart from those."""
@@ -139,6 +149,18 @@ class Analyst(Guard):
             desk.keep(record)
             self.attempt(lambda: self._keep_all(event, desk.observe(record)))
             self.doubt = self.doubt or desk.health.doubt
+
+    def replay(self, event: TelemetryEvent) -> tuple[Record, ...]:
+        """Analyse an event that was logged before; gives its readings instead of keeping them."""
+        readings: list[Record] = []
+        record, desk = event.data, self._desks[key_of(event)]
+        if isinstance(record, Record):
+            desk.keep(record)
+            self.attempt(lambda: readings.extend(desk.observe(record)))
+            self.doubt = self.doubt or desk.health.doubt
+        if isinstance(record, EpisodeOutcome):
+            desk.close()
+        return tuple(readings)
 
     def settle(self, event: TelemetryEvent) -> None:
         """An episode ends with this event: keep the readings that were waiting for more of it."""

@@ -16,7 +16,7 @@ import warnings
 import zlib
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -192,6 +192,20 @@ def _events_between(path: Path, offset: int, stop: int, sequence: int) -> Iterat
                 continue
             if event.sequence is not None and event.sequence >= sequence:
                 yield event
+
+
+def write_log(path: Path, events: Iterable[TelemetryEvent]) -> None:
+    """Write a whole record log of events that have their sequence numbers; it is there whole or not at all.
+
+    Raises:
+        OSError: The disk refuses.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.new")
+    with new.open("wb") as file:
+        file.write(encode_header())
+        file.writelines(map(encode_event, events))
+    new.replace(path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ class KarnConfig(Record):
         histogram_bins: Most bins of a histogram, 8 to 512.
         alert_cooldown_epochs: Epochs before an alert of the same kind is raised again.
         finish_timeout: Seconds that `finish` waits for a sink that does not get on; one that does is waited for.
+        upload_timeout: Seconds that `finish` waits for W&B's upload, where W&B's own `finish_timeout` is not set; 0 leaves
+            that as it is.
     """
 
     mode: Literal["standard", "research", "adaptive"] = "standard"
@@ -51,3 +53,4 @@ class KarnConfig(Record):
     histogram_bins: Annotated[int, Bounds(8, 512)] = 64
     alert_cooldown_epochs: Count = 5
     finish_timeout: Annotated[float, Bounds(0)] = 60.0
+    upload_timeout: Annotated[float, Bounds(0)] = 600.0

@@ -128,8 +128,8 @@ class TelemetryEvent(Record):
         env_id: Environment, for a process that trains several hosts.
         episode_idx: Episode in that environment, from 0.
         scoped: Whether it was logged through `run.episode`, so that its W&B keys start with env/<env_id>/.
-        tick: Value of the clock of the record's family: epoch, batch_step, decision or ppo_update. It never goes
-            down: across the episodes of an environment it goes on.
+        tick: Value of the clock of the record's family: epoch, batch_step, decision or ppo_update. It goes on
+            across the episodes of an environment, and back only where training went back to a checkpoint.
         slot_id: Slot it concerns, "" for none.
         seed_id: Seed module it concerns, "" for none.
         severity: How bad.

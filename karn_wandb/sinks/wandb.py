@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import wandb
 
+from karn_wandb.pipeline.history import standing
 from karn_wandb.records import Alert, Record, TelemetryEvent
 from karn_wandb.schema import CLOCKS, EPISODE, FAMILIES, PART, PARTS, REST, encode_rows, scope
 from karn_wandb.schema.tables import histograms
@@ -67,17 +68,28 @@ class WandbSink:
         gate: The run's gate between the user's rows and ours.
         events: Gives all events of the run again, for the tables and artifacts made when it ends.
         log_path: The record log, to become an artifact.
+        present: Sequence numbers of the events that the run in W&B already has; they are passed over.
+        told: Sequence number up to which alerts were sent when they were raised; their rows are logged, nothing else.
     """
 
     name = "wandb"
 
     def __init__(
-        self, run: WandbRun, gate: LogGate, events: Callable[[], Iterable[TelemetryEvent]], log_path: Path | None
+        self,
+        run: WandbRun,
+        gate: LogGate,
+        events: Callable[[], Iterable[TelemetryEvent]],
+        log_path: Path | None,
+        *,
+        present: Container[int] = (),
+        told: int = 0,
     ) -> None:
         self._run = run
         self._gate = gate
         self._events = events
         self._log_path = log_path
+        self._present = present
+        self._told = told
         self._scopes: set[str] = set()
         self._define("")
 
@@ -85,13 +97,15 @@ class WandbSink:
         """Log the event as a row (a very long one as several), with its histograms beside it."""
         if event.scoped:
             self._define(scope(event.env_id))
+        if event.sequence in self._present:
+            return
         *parts, row = map(dict[str, Any], encode_rows(event))
         for part in parts:
             self._gate.log(part)
         if isinstance(event.data, Record):
             row |= {key: _histogram(counts, edges) for key, counts, edges in histograms(event.data) if _drawable(counts, edges)}
         self._gate.log(row)
-        if isinstance(event.data, Alert):
+        if isinstance(event.data, Alert) and (event.sequence or 0) >= self._told:
             self._alert(event.data)
 
     def _alert(self, alert: Alert) -> None:
@@ -113,7 +127,7 @@ class WandbSink:
 
     def close(self) -> None:
         """Log tables, summary and artifacts."""
-        Views(self._events()).log(self._run, self._gate.log, self._log_path)
+        Views(standing(self._events())).log(self._run, self._gate.log, self._log_path)
 
 
 def _drawable(counts: tuple[float, ...], edges: tuple[float, ...]) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gzip
 import os
+from datetime import UTC, datetime
 
 import pytest
-from run_files import exit_record, record_log, run_file, run_record, write_run
+from run_files import exit_record, history_record, record_log, run_file, run_record, write_run
 
 from karn_wandb.errors import SourceError
 from karn_wandb.experiment.sources import find_runs
 from karn_wandb.records import RunInfo, TelemetryEvent
+from karn_wandb.schema import encode_row
 
 HINT = "It must hold run-ID.wandb files of W&B or records.jsonl files of this package, at any depth."
 
@@ -84,11 +86,34 @@ def test_an_existing_path_wins_over_entity_and_project(tmp_path, monkeypatch):
 
 
 def test_a_run_found_twice_is_read_from_the_first_source_and_said(tmp_path):
-    first, second = write_run(tmp_path / "1", "a", [run_record("a", project="first")]), tmp_path / "copy.jsonl"
-    second.write_bytes(log("a"))
+    content = log("a")
+    first, second = write_run(tmp_path / "1", "a", [run_record("a", project="first")], content), tmp_path / "copy.jsonl"
+    second.write_bytes(content)
     (run,), notes = find_runs([first, second])
     assert run.project == "first"
     assert notes == [f"run a was found again in {str(second)!r}: the first, from {str(first)!r}, is used"]
+
+
+def test_the_folders_of_a_resumed_run_are_one_run_and_the_newest_event_says_which_holds_it(tmp_path):
+    """Whatever the order of their names; with no word about it, for nothing is wrong."""
+    events = [
+        TelemetryEvent("TRAINING_STARTED", data=RunInfo("a"), sequence=place, timestamp=datetime(2026, 1, place + 1, tzinfo=UTC))
+        for place in range(3)
+    ]
+    newest = write_run(tmp_path / "1", "a", [run_record("a"), exit_record()], record_log(events))
+    earlier = write_run(tmp_path / "2", "a", [run_record("a")], record_log(events[:2]))
+    begun = write_run(tmp_path / "3", "a", [run_record("a")])
+    (run,), notes = find_runs([tmp_path])
+    assert (run.events(), run.state, notes) == (tuple(events), "finished", [])
+    assert (run.wandb_path.parent, [path.parent for path in run.earlier_paths]) == (newest, [earlier, begun])
+
+
+def test_without_record_logs_a_resumed_run_is_the_rows_of_all_its_files(tmp_path):
+    events = [TelemetryEvent("MEMORY_WARNING", sequence=place) for place in range(4)]
+    for number, part in enumerate((events[:3], events[2:])):
+        write_run(tmp_path / str(number), "a", [run_record("a"), *(history_record(encode_row(event)) for event in part)])
+    (run,), _ = find_runs([tmp_path])
+    assert run.events() == run.events("wandb") == tuple(events)
 
 
 def test_a_run_that_cannot_be_read_is_listed_among_the_others(tmp_path):

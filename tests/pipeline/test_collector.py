@@ -158,7 +158,8 @@ class TestValidation:
             emit_epoch(collector, second)
         assert str(caught.value) == (
             f"epochs must go up; got epoch {second} after epoch {first}. "
-            "Log each epoch once; a new episode goes through run.episode(env_id, episode_idx)."
+            "Log each epoch once, or call rewind(epoch) when training goes on from a checkpoint; "
+            "a new episode goes through run.episode(env_id, episode_idx)."
         )
         assert len(kept(collector, Type.EPOCH_COMPLETED)) == 1
 
