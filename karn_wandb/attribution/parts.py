@@ -51,7 +51,7 @@ def joined(parts: Sequence[Evaluation]) -> Evaluation:
         AttributionError: A part is no `Evaluation`, has groups without their sizes, or neither groups nor `correct` bits.
     """
     weights = [_size(part) for part in parts]
-    correct = _all(parts, lambda part: part.correct)
+    correct = _all(parts, lambda part: part.correct or None)
     sizes = _all(parts, lambda part: part.group_sizes)
     flat = None if sizes is None else tuple(chain.from_iterable(sizes))
     return Evaluation(

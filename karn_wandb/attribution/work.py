@@ -106,7 +106,7 @@ class Task:
                 return work
             if waiting and self._is_decided(work, examples, available):
                 return replace(work, early_stop=f"every slot's claim was decided on {examples} of {available} examples")
-            if len(waiting) > 1 and value.parts_cost_all:
+            if waiting and value.parts_cost_all:
                 _warn_of_whole_batches()
                 waiting = waiting[-1:]
         return work

@@ -50,6 +50,11 @@ def test_what_one_part_does_not_tell_is_not_known_of_all():
     assert joined([full, unsized]).per_class_accuracy is None
 
 
+def test_no_bits_are_none():
+    part = Evaluation(accuracy=50.0, correct=(), group_accuracies=(50.0,), group_sizes=(2,))
+    assert joined([part, part]) == Evaluation(accuracy=50.0, group_accuracies=(50.0, 50.0))
+
+
 def test_numbers_of_examples_add_up():
     part = Evaluation(accuracy=50.0, group_accuracies=(50.0, 50.0), group_sizes=(2, 3), n_examples=5)
     assert joined([part, part]).n_examples == 10

@@ -48,7 +48,7 @@ class First(Examples):
     """The same on the first examples of another's order alone."""
 
     def __init__(self, value, count):
-        self.correct = {config: right[value.order[:count]] for config, right in value.correct.items()}
+        self.correct = {config: right[np.sort(value.order[:count])] for config, right in value.correct.items()}
 
 
 def evaluated(value, config=EARLY, **options):
@@ -56,7 +56,7 @@ def evaluated(value, config=EARLY, **options):
     return CounterfactualEngine(config).evaluate(slots, value, 1, **options)
 
 
-CLEAR, UNCLEAR = np.array([10.0, 8.0, -8.0]), np.array([8.0, 0.7, 0.7])
+CLEAR, UNCLEAR = np.array([20.0, 15.0, -15.0]), np.array([8.0, 0.7, 0.7])
 
 
 def test_clear_claims_are_decided_by_an_eighth_of_the_examples_and_the_matrix_says_so():
@@ -235,7 +235,7 @@ class Host(nn.Module):
         return x[:, 2:]
 
 
-def batches(n=400, size=50):
+def batches(n=800, size=100):
     inputs = torch.zeros(n, 4)
     inputs[:, :2] = torch.randn(n, 2, generator=torch.Generator().manual_seed(1))
     return list(zip(inputs.split(size), (inputs[:, 0] + inputs[:, 1] > 0).long().split(size), strict=True))
@@ -246,8 +246,8 @@ def test_a_model_is_evaluated_on_a_part_and_classes_are_those_of_the_part(metric
     evaluator = ModelEvaluator(Host(), batches(), per_class=True)
     matrix = CounterfactualEngine(EARLY).evaluate(evaluator.slot_ids, evaluator, 1, metric=metric)
     assert evaluator.method == "branching"
-    assert matrix.early_stop == "every slot's claim was decided on 50 of 400 examples"
-    assert (matrix.n_examples, matrix.examples_available) == (50, 400)
+    assert matrix.early_stop == "every slot's claim was decided on 100 of 800 examples"
+    assert (matrix.n_examples, matrix.examples_available) == (100, 800)
     assert matrix.positive_claims() == ("one", "other")
     full = matrix.configs[-1]
     assert full.per_class_accuracy == {0: 100.0, 1: 100.0}
@@ -260,7 +260,7 @@ def test_a_model_that_goes_on_to_the_end_gives_what_it_gives_at_once():
     model.seed_slots["other"].source = 2  # adds nothing, and is not known to
     evaluator = ModelEvaluator(model, batches(), per_class=True)
     in_parts, at_once = (CounterfactualEngine(c).evaluate(evaluator.slot_ids, evaluator, 1) for c in (EARLY, CounterfactualConfig()))
-    assert (in_parts.n_examples, in_parts.early_stop) == (400, "")
+    assert (in_parts.n_examples, in_parts.early_stop) == (800, "")
     for one, other in zip(in_parts.configs, at_once.configs, strict=True):
         assert one.val_accuracy == other.val_accuracy
         assert one.per_class_accuracy == pytest.approx(other.per_class_accuracy)
@@ -269,7 +269,7 @@ def test_a_model_that_goes_on_to_the_end_gives_what_it_gives_at_once():
 
 
 def test_a_model_whose_batches_must_stay_whole_is_warned_of_and_evaluated_in_two_steps():
-    model = Host(between=lambda x: x - 1e-3 * x.mean(dim=0) * torch.tensor([1.0, 1.0, 0.0, 0.0]))
+    model = Host(between=lambda x: x - 0.5 * x.mean(dim=0) * torch.tensor([1.0, 1.0, 0.0, 0.0]))
     model.seed_slots["other"].source = 2
     evaluator, asked = ModelEvaluator(model, batches()), []
     ask = evaluator.evaluate_part
@@ -277,8 +277,8 @@ def test_a_model_whose_batches_must_stay_whole_is_warned_of_and_evaluated_in_two
     with pytest.warns(KarnWarning, match="^decide_early saves nothing with this model: a part of the validation examples costs as"):
         matrix = CounterfactualEngine(EARLY).evaluate(evaluator.slot_ids, evaluator, 1)
     assert evaluator.method == "plain"
-    assert asked == [50, 350]
-    assert matrix.n_examples == 400
+    assert asked == [100, 700]
+    assert matrix.n_examples == 800
 
 
 def test_sequences_are_evaluated_in_part_too():

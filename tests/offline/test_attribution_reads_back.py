@@ -122,9 +122,9 @@ class Host(nn.Module):
 
 @pytest.mark.parametrize("mode", ["standard", "research"])
 def test_a_live_matrix_decided_on_a_part_of_the_examples_reads_back_and_gives_its_values_again(offline_folder, tmp_path, mode):
-    inputs = torch.zeros(400, 4)
-    inputs[:, :2] = torch.randn(400, 2, generator=torch.Generator().manual_seed(1))
-    loader = list(zip(inputs.split(50), (inputs[:, :2].sum(1) > 0).long().split(50), strict=True))
+    inputs = torch.zeros(800, 4)
+    inputs[:, :2] = torch.randn(800, 2, generator=torch.Generator().manual_seed(1))
+    loader = list(zip(inputs.split(100), (inputs[:, :2].sum(1) > 0).long().split(100), strict=True))
     karn = KarnConfig(mode=mode, counterfactual=CounterfactualConfig(decide_early=True))
     with karn_wandb.init("early", dir=tmp_path, karn=karn) as run:
         run.attach(Host(), val_loader=loader)
@@ -136,11 +136,11 @@ def test_a_live_matrix_decided_on_a_part_of_the_examples_reads_back_and_gives_it
         for via in ("log", "wandb")
     )
     assert by_log == by_rows
-    assert [each.early_stop for each in by_rows] == ["every slot's claim was decided on 50 of 400 examples"] * 2
+    assert [each.early_stop for each in by_rows] == ["every slot's claim was decided on 100 of 800 examples"] * 2
     for each in by_rows:
-        assert (each.complete, each.n_examples, each.examples_available) == (True, 50, 400)
+        assert (each.complete, each.n_examples, each.examples_available) == (True, 100, 800)
         assert shapley_estimates(each) == each.shapley_values
         assert each.positive_claims() == ("one", "other")
         assert bool(each.configs[-1].per_class_accuracy) == (mode == "research")
-    assert experiment.counterfactuals["examples_available"].tolist() == [400] * 8
+    assert experiment.counterfactuals["examples_available"].tolist() == [800] * 8
     assert experiment.counterfactuals["early_stop"].str.startswith("every slot's claim was decided").all()
