@@ -26,7 +26,6 @@ from karn_wandb.attribution.early import looks
 from karn_wandb.attribution.values import BoolArray
 
 
-
 @dataclass(frozen=True, slots=True)
 class Setting:
     """Where games are drawn from.
@@ -55,7 +54,7 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("3 clear", (4, 4, 4)),
+    Setting("2 large, 1 very harmful", (12, 10, -8)),
     Setting("2 clear, 1 harmful", (4, 4, -3)),
     Setting("2 clear, 1 harmful, 400 examples", (4, 4, -3), size=400),
     Setting("clear, 2 small", (4, 0.6, 0.6)),

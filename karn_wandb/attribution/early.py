@@ -32,9 +32,7 @@ def looks(available: int) -> tuple[int, ...]:
     return (*(part for part in parts if LEAST_EXAMPLES <= part < available), available)
 
 
-def all_decided(
-    estimates: Mapping[str, ShapleyEstimate], examples: int, available: int, inactive: Collection[str] = ()
-) -> bool:
+def all_decided(estimates: Mapping[str, ShapleyEstimate], examples: int, available: int, inactive: Collection[str] = ()) -> bool:
     """Whether of no slot all examples may still change what is claimed.
 
     Args:
@@ -53,8 +51,8 @@ def is_decided(found: ShapleyEstimate, slots: int, examples: int, available: int
     """Whether all examples would, but for a chance of 0.1 %, claim a slot exactly when the part of them does.
 
     The part is a sample without replacement, a share f of all. Given what it says, the mean over all examples scatters about
-    its mean with standard error std * sqrt(1 - f), and will itself have the standard error std * sqrt(f). Of a sampled value only a
-    part of `std` shrinks so, and how large that is is not known exactly: for either case the less favourable is assumed.
+    its mean with standard error std * sqrt(1 - f), and will itself have the standard error std * sqrt(f). Of a sampled value's
+    `std` only a part shrinks so, and how large that is is not known exactly: for either case the less favourable is assumed.
 
     Claimed is by the plain rule and by Holm's, whose threshold depends on the other slots: decided is what holds for all
     of its thresholds.
@@ -87,7 +85,7 @@ def _stays_unclaimed(found: ShapleyEstimate, margin: float, share: float) -> boo
 def _least_freedom(found: ShapleyEstimate, std: float) -> float | None:
     """Degrees of freedom that a standard error will have at least, when evaluation noise has shrunk to leave it.
 
-    By Satterthwaite 1 / freedom is the sum of error^4 / freedom over its parts, by the fourth power of the whole; and no part grows.
+    By Satterthwaite 1 / freedom is the sum of error^4 / freedom over the parts, by the whole^4; and no part grows.
     """
     if found.degrees_of_freedom is None or found.exact or not found.std:
         return found.degrees_of_freedom

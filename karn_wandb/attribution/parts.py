@@ -13,7 +13,6 @@ from karn_wandb.attribution.values import PartialValue, packed, unpacked
 from karn_wandb.errors import AttributionError
 from karn_wandb.records import Bits, Coalition, Evaluation
 
-
 T = TypeVar("T")
 
 
@@ -106,9 +105,10 @@ def _by_class(parts: Sequence[Evaluation]) -> dict[int, float] | None:
     right: dict[int, float] = {}
     sizes: dict[int, int] = {}
     for part in parts:
-        if part.per_class_accuracy is None or part.class_sizes is None or part.per_class_accuracy.keys() != part.class_sizes.keys():
+        shares, counts = part.per_class_accuracy or {}, part.class_sizes or {}
+        if not shares or shares.keys() != counts.keys():
             return None
-        for label, size in part.class_sizes.items():
+        for label, size in counts.items():
             sizes[label] = sizes.get(label, 0) + size
-            right[label] = right.get(label, 0.0) + size * part.per_class_accuracy[label]
+            right[label] = right.get(label, 0.0) + size * shares[label]
     return {label: right[label] / sizes[label] for label in sorted(sizes)}

@@ -43,7 +43,7 @@ def test_what_holds_in_any_case_holds_whatever_the_other_slots_show(p_values):
 
 
 def test_in_between_it_depends_on_the_others():
-    """p = 0.02 is below the plain rule's 0.0228 and 0.025, where Holm begins with two slots, but not below 0.017 for three."""
+    """A p-value of 0.02 is below the plain rule's 0.0228; below 0.025, Holm's first of two slots; above 0.017, that of three."""
     found = matrix_with(a=0.02).shapley_values["a"]
     assert is_claimed_in_any_case(found, 2)
     assert not is_claimed_in_any_case(found, 3)

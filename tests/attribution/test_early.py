@@ -40,7 +40,8 @@ def sampled(mean, sampling, evaluation):
 
 
 @pytest.mark.parametrize(
-    ("available", "at"), [(4000, (500, 1000, 2000, 4000)), (1001, (126, 251, 501, 1001)), (100, (50, 100)), (59, (30, 59)), (7, (7,))]
+    ("available", "at"),
+    [(4000, (500, 1000, 2000, 4000)), (1001, (126, 251, 501, 1001)), (100, (50, 100)), (59, (30, 59)), (7, (7,))],
 )
 def test_looks_are_at_an_eighth_a_quarter_a_half_and_all_but_never_at_fewer_than_thirty(available, at):
     assert looks(available) == at

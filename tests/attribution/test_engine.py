@@ -646,11 +646,14 @@ class CheckingItself(AllAtOnce):
     repeats = 1
 
 
-@pytest.mark.parametrize(("cap", "evaluated", "reason"), [
-    (9, 8, ""),
-    (8, 7, "max_configurations=8 reached, 1 of them by evaluating again"),
-    (2, 1, "max_configurations=2 reached, 1 of them by evaluating again"),
-])
+@pytest.mark.parametrize(
+    ("cap", "evaluated", "reason"),
+    [
+        (9, 8, ""),
+        (8, 7, "max_configurations=8 reached, 1 of them by evaluating again"),
+        (2, 1, "max_configurations=2 reached, 1 of them by evaluating again"),
+    ],
+)
 def test_what_a_value_evaluates_again_is_charged_to_the_budget(cap, evaluated, reason):
     config = CounterfactualConfig(strategy="full_factorial", max_configurations=cap)
     matrix = CounterfactualEngine(config).evaluate(SLOTS, CheckingItself(), 1)

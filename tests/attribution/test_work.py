@@ -259,7 +259,9 @@ def test_a_model_that_goes_on_to_the_end_gives_what_it_gives_at_once():
     model = Host()
     model.seed_slots["other"].source = 2  # adds nothing, and is not known to
     evaluator = ModelEvaluator(model, batches(), per_class=True)
-    in_parts, at_once = (CounterfactualEngine(c).evaluate(evaluator.slot_ids, evaluator, 1) for c in (EARLY, CounterfactualConfig()))
+    in_parts, at_once = (
+        CounterfactualEngine(c).evaluate(evaluator.slot_ids, evaluator, 1) for c in (EARLY, CounterfactualConfig())
+    )
     assert (in_parts.n_examples, in_parts.early_stop) == (800, "")
     for one, other in zip(in_parts.configs, at_once.configs, strict=True):
         assert one.val_accuracy == other.val_accuracy
@@ -274,7 +276,9 @@ def test_a_model_whose_batches_must_stay_whole_is_warned_of_and_evaluated_in_two
     evaluator, asked = ModelEvaluator(model, batches()), []
     ask = evaluator.evaluate_part
     evaluator.evaluate_part = lambda configs, examples: asked.append(len(examples)) or ask(configs, examples)
-    with pytest.warns(KarnWarning, match="^decide_early saves nothing with this model: a part of the validation examples costs as"):
+    with pytest.warns(
+        KarnWarning, match="^decide_early saves nothing with this model: a part of the validation examples costs as"
+    ):
         matrix = CounterfactualEngine(EARLY).evaluate(evaluator.slot_ids, evaluator, 1)
     assert evaluator.method == "plain"
     assert asked == [100, 700]

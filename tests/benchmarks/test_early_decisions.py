@@ -9,7 +9,8 @@ from benchmarks.early_decisions import COLUMNS, SETTINGS, main, naive_claims, nu
 from karn_wandb.attribution import work
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}
-CLEAR, OPEN, NULL = BY_NAME["2 clear, 1 harmful"], BY_NAME["clear, small, null"], BY_NAME["3 null"]
+LARGE, CLEAR = BY_NAME["2 large, 1 very harmful"], BY_NAME["2 clear, 1 harmful"]
+OPEN, NULL = BY_NAME["clear, small, null"], BY_NAME["3 null"]
 
 
 def changed(setting, games, seed=0):
@@ -17,10 +18,11 @@ def changed(setting, games, seed=0):
     return sum(game.changed(by_holm=by_holm) for game in found for by_holm in (False, True))
 
 
-def test_clear_effects_are_decided_early_and_as_all_examples_decide():
-    found = [play(CLEAR, number) for number in range(60)]
+@pytest.mark.parametrize(("setting", "share"), [(LARGE, 0.3), (CLEAR, 0.6)], ids=lambda given: getattr(given, "name", ""))
+def test_clear_effects_are_decided_early_and_as_all_examples_decide(setting, share):
+    found = [play(setting, number) for number in range(40)]
     assert np.mean([bool(game.early.early_stop) for game in found]) > 0.9
-    assert np.mean([game.share for game in found]) < 0.4
+    assert np.mean([game.share for game in found]) < share
     assert sum(game.changed(by_holm=by_holm) for game in found for by_holm in (False, True)) == 0
 
 

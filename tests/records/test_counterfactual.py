@@ -160,9 +160,7 @@ def test_auto_is_exact_exactly_when_that_is_affordable(n, threshold, samples, ca
             CounterfactualConfig,
             CONFIG,
             {"decide_early": True, "strategy": "ablation_only"},
-            (
-                'decide_early needs Shapley values to decide about; got strategy="ablation_only". Choose another strategy.'
-            ),
+            ('decide_early needs Shapley values to decide about; got strategy="ablation_only". Choose another strategy.'),
         ),
         (
             CounterfactualResult,
