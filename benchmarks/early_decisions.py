@@ -62,7 +62,7 @@ SETTINGS = (
     Setting("3 null", (0, 0, 0)),
     Setting("clear, harmful, small, small, null", (4, -3, 0.6, 0.6, 0)),
     Setting("clear, 0.4 points by 8 examples", (4, 0.4), scatter=0.0),
-    Setting("8 slots, sampled: 6 clear, 2 harmful", (3, 3, 3, 3, 3, 3, -3, -3)),
+    Setting("8 slots, sampled: 6 large, 2 very harmful", (5, 5, 5, 5, 5, 5, -5, -5)),
 )
 
 ONE_NULL = Setting("one slot without effect", (0,))

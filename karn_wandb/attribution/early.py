@@ -95,8 +95,12 @@ def _least_freedom(found: ShapleyEstimate, std: float) -> float | None:
 def _changed(found: ShapleyEstimate, examples: int) -> float:
     """At least so many examples are changed by the slot, where examples are right or wrong; no limit where they are graded.
 
-    An example's own value is at most 100 points, so the sum of squares over 100^2 is no more than the number that are not 0.
+    An example's own value is at most 100 points, so of a sum of squares at least the 100^2th part are not 0; and a sum has at
+    least as many terms that are not 0 as its square over the sum of their squares (Cauchy and Schwarz).
     """
-    if found.evaluation_method != "per_example" or found.evaluation_std is None:
+    if not found.std or found.evaluation_std is None:
+        return 0.0
+    if found.evaluation_method != "per_example":
         return math.inf
-    return examples * (examples * found.evaluation_std**2 + found.mean**2) / 100**2
+    least, most = (examples * (examples * std**2 + found.mean**2) for std in (found.evaluation_std, found.std))
+    return max(least / 100**2, (examples * found.mean) ** 2 / most)

@@ -112,8 +112,13 @@ def test_a_slot_that_changed_few_examples_is_not_decided(changed, decided):
 
 
 def test_graded_examples_are_not_counted():
-    assert is_decided(exact(-0.01, 0.001, method="group_jackknife"), 3, K, 8 * K)
-    assert not is_decided(exact(-0.01, 0.001), 3, K, 8 * K)
+    assert is_decided(exact(-0.0026, 0.001, method="group_jackknife"), 3, K, 8 * K)
+    assert not is_decided(exact(-0.0026, 0.001), 3, K, 8 * K)
+
+
+def test_many_small_changes_of_one_sign_are_many():
+    """A fiftieth of a point by every example on average, twelve standard errors: a few of 100 points could not be so."""
+    assert is_decided(exact(0.02, 0.02 / 12), 3, K, 8 * K)
 
 
 def test_a_slot_that_changed_no_example_is_decided_only_when_it_is_inactive():
