@@ -130,7 +130,9 @@ def test_a_live_matrix_decided_on_a_part_of_the_examples_reads_back_and_gives_it
         run.attach(Host(), val_loader=loader)
         for _ in range(2):
             run.log_epoch(val_accuracy=100.0)
-    experiment = karn_wandb.load_experiment(run.records_path.parent)
+    folder = run.records_path.parent
+    assert read(folder, run.id).exit_code == 0  # it is whole
+    experiment = karn_wandb.load_experiment(folder)
     by_log, by_rows = (
         [record for record in experiment.records(run.id, via=via) if isinstance(record, CounterfactualMatrix)]
         for via in ("log", "wandb")
