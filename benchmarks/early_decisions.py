@@ -187,7 +187,7 @@ COLUMNS = [
 def main(arguments: list[str] | None = None) -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--games", type=int, default=4000, help="games a row, default 4000")
+    parser.add_argument("--games", type=int, default=2000, help="games a row, default 2000")
     games = parser.parse_args(arguments).games
     lines = []
     for setting in SETTINGS:
