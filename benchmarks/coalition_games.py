@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from karn_wandb.attribution.games import FloatArray
+from karn_wandb.attribution.games import FloatArray, IntArray
 from karn_wandb.attribution.values import BoolArray, packed
 from karn_wandb.records import Coalition, Evaluation
 
@@ -70,20 +70,44 @@ class ExampleValue:
         return Evaluation(correct=packed(self.correct[number(config)]))
 
 
+@dataclass(frozen=True, slots=True)
+class PartialExampleValue(ExampleValue):
+    """The same, to be asked about a part of the examples too."""
+
+    @property
+    def n_examples(self) -> int:
+        """How many there are."""
+        return self.correct.shape[1]
+
+    @property
+    def parts_cost_all(self) -> bool:
+        """A part costs its share."""
+        return False
+
+    def stratified_order(self, rng: np.random.Generator) -> IntArray:
+        """Any order: the examples have no classes."""
+        return rng.permutation(self.n_examples)
+
+    def evaluate_part(self, configs: Sequence[Coalition], examples: IntArray) -> list[Evaluation]:
+        """Who of these is correct under each coalition."""
+        return [Evaluation(correct=packed(self.correct[number(config), np.sort(examples)])) for config in configs]
+
+
 def number(config: Coalition) -> int:
     """A coalition's place in the table: the first slot is the most significant bit."""
     return int("".join("1" if on else "0" for on in config), 2)
 
 
-def examples(table: FloatArray, count: int, rng: np.random.Generator) -> BoolArray:
+def examples(table: FloatArray, count: int, rng: np.random.Generator, scatter: float = 2) -> BoolArray:
     """Which of `count` random examples are correct under each coalition, shape [2^n, count]; on average the table's percent.
 
     An example is correct when the coalition's accuracy exceeds its difficulty, between 0 and 100, and what the slots do
     to it in particular: one half of that adds up over slots, the other is each coalition's own. So most examples are the
-    same under all coalitions, as those of a network are, and slots without effect on average do change some.
+    same under all coalitions, as those of a network are, and slots without effect on average do change some. `scatter` is the
+    standard deviation of both halves.
     """
     on = coalitions(len(table).bit_length() - 1).astype(np.float64)
     difficulty = rng.uniform(0, 100, size=count)
-    particular = on @ rng.normal(0, 2, size=(on.shape[1], count)) + rng.normal(0, 2, size=(len(table), count))
+    particular = on @ rng.normal(0, scatter, size=(on.shape[1], count)) + rng.normal(0, scatter, size=(len(table), count))
     correct: BoolArray = difficulty + particular < table[:, None]
     return correct

@@ -30,6 +30,7 @@ from karn_wandb.records import (
     ActivationStatistics,
     BatchMetrics,
     Bits,
+    CounterfactualConfig,
     CounterfactualMatrix,
     DenseTrace,
     EpochSnapshot,
@@ -207,6 +208,12 @@ def _trace(drawn: Fields) -> Fields:
     return {**drawn, **given, "window_start_epoch": first, "window_end_epoch": last}
 
 
+def _config(drawn: Fields) -> Fields:
+    """There is one rule for when to stop, and something to decide about."""
+    undecidable = drawn.get("target_std") is not None or drawn.get("strategy") == "ablation_only"
+    return {**drawn, "decide_early": drawn.get("decide_early", False) and not undecidable}
+
+
 def _matrix(drawn: Fields) -> Fields:
     """Slots are distinct, each distinct coalition appears once and is as wide as there are slots."""
     slots = tuple(dict.fromkeys(drawn.get("slot_ids", ())))
@@ -245,6 +252,7 @@ _RULES: dict[type[Record], Callable[[Fields], Fields]] = {
     ActivationStatistics: _activations,
     DenseTrace: _trace,
     GradientHistogram: _histogram,
+    CounterfactualConfig: _config,
     CounterfactualMatrix: _matrix,
 }
 

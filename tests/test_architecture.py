@@ -77,7 +77,7 @@ TORCH_TOO = {  # evaluate a model's coalitions; the rest of their room knows onl
 
 MAY_CATCH_ANYTHING = {
     "pipeline/delivery.py": "other people's sinks may fail in any way, and training goes on",
-    "attribution/engine.py": "a user's value function may raise anything; it is named and raised again",
+    "attribution/asking.py": "a user's value function may raise anything; it is named and raised again",
     "attribution/model/passes.py": "a model may raise anything on rows it was not made for; then it gets them as it wants them",
 }
 MAY_USE_NUMPYS_GLOBAL_GENERATOR = {

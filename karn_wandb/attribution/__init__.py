@@ -10,7 +10,7 @@ from karn_wandb.attribution.estimates import banzhaf_values, removal_costs, shap
 from karn_wandb.attribution.interactions import interaction_estimates, interaction_index
 from karn_wandb.attribution.onset import Period, contribution_onset_epoch, contribution_periods
 from karn_wandb.attribution.uncertainty import Estimate
-from karn_wandb.attribution.values import BatchValue, PartialValue, SlotAware, ValueFunction
+from karn_wandb.attribution.values import BatchValue, PartialValue, SelfChecking, SlotAware, ValueFunction
 
 if TYPE_CHECKING:
     from karn_wandb.attribution.model.evaluator import ModelEvaluator
@@ -22,6 +22,7 @@ __all__ = [
     "ModelEvaluator",
     "PartialValue",
     "Period",
+    "SelfChecking",
     "SlotAware",
     "ValueFunction",
     "banzhaf_values",

@@ -7,10 +7,13 @@ from typing import Literal
 
 from karn_wandb.attribution.uncertainty import p_positive
 from karn_wandb.errors import AttributionError
-from karn_wandb.records import CounterfactualMatrix
+from karn_wandb.records import CounterfactualMatrix, ShapleyEstimate
+
+ALPHA = 0.05
+"""Chance of a false claim among the slots that reports allow."""
 
 
-def claims(matrix: CounterfactualMatrix, correction: Literal["holm"] | None = "holm", alpha: float = 0.05) -> tuple[str, ...]:
+def claims(matrix: CounterfactualMatrix, correction: Literal["holm"] | None = "holm", alpha: float = ALPHA) -> tuple[str, ...]:
     """Slots whose Shapley value is shown to be positive in this evaluation.
 
     Each slot's p-value is one-sided, from its mean and standard error (Student's t for sampled values, normal for
@@ -49,3 +52,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
         adjusted[place] = largest
     return adjusted
+
+
+def is_claimed_in_any_case(found: ShapleyEstimate, slots: int) -> bool:
+    """Whether a slot is claimed by both rules, the plain one and Holm's, whatever is found of the others.
+
+    Holm compares the p-value of a slot with something between alpha / slots and alpha, which depends on the others' p-values.
+    """
+    return found.is_positive() and p_positive(found) <= ALPHA / slots
+
+
+def may_be_claimed(found: ShapleyEstimate) -> bool:
+    """Whether a slot is claimed by one of the two rules at least, if what is found of the others allows it."""
+    return found.is_positive() or p_positive(found) <= ALPHA

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
 
 import numpy as np
 
-from karn_wandb.attribution.plan import Plan, plan
-from karn_wandb.attribution.solution import Solution
-from karn_wandb.attribution.values import BatchValue, Outcome, Reader, SlotAware, ValueFunction
+from karn_wandb.attribution.plan import plan
+from karn_wandb.attribution.values import BatchValue, PartialValue, Reader, SelfChecking, SlotAware, ValueFunction
+from karn_wandb.attribution.work import Task
 from karn_wandb.errors import AttributionError
-from karn_wandb.records import Coalition, CounterfactualConfig, CounterfactualMatrix, CounterfactualResult, Metric
+from karn_wandb.records import CounterfactualConfig, CounterfactualMatrix, CounterfactualResult, Metric
 
 
 class CounterfactualEngine:
@@ -46,7 +46,7 @@ class CounterfactualEngine:
             slot_ids: The slots, in the order in which `value` takes them.
             value: From a coalition (for each slot whether it is on) to a float, an `Evaluation` or a
                 `CounterfactualResult`. A float is percent accuracy, or with metric="loss" the loss. An object with
-                `evaluate_all` gets all coalitions in one call, or with a timeout to keep one by one.
+                `evaluate_all` gets all coalitions in one call, or with a timeout to keep in groups that there is time for.
             epoch: Epoch of the evaluation.
             metric: The game: percent accuracy, or minus the loss. Positive always helps.
             alphas: By slot, its present alpha, which is what "on" means. When left out it is asked of `value`; when
@@ -55,11 +55,14 @@ class CounterfactualEngine:
         Returns:
             The matrix, its coalitions in the order in which binary numbers count. When `max_configurations` or
             `timeout_seconds` cut the work short it is not `complete`: what was skipped is listed, nothing is filled in.
-            When `target_std` was reached it is `complete`, and `early_stop` says so.
+            When `target_std` was reached, or with `decide_early` a part of the examples was enough, it is `complete`, and
+            `early_stop` says so.
 
         Raises:
             AttributionError: The slots, the alphas or an answer of `value` are unusable; or `value` raised: then the
-                message names the coalition, and what it raised is the cause.
+                message names the coalition, and what it raised is the cause. Or the configuration cannot be met:
+                `decide_early` with a value that cannot be asked in part or tells no outcomes by example or group;
+                `max_configurations` that is used up by what the value repeats.
             RecordError: An alpha is not between 0 and 1.
         """
         slots = _checked_slots(slot_ids, value)
@@ -67,12 +70,13 @@ class CounterfactualEngine:
         if metric not in ("accuracy", "loss"):
             raise AttributionError('metric must be "accuracy" or "loss"', got=repr(metric))
         reader = Reader(slots, metric, _checked_alphas(slots, value, alphas))
-        planned = plan(self.config, len(slots), np.random.default_rng((self.seed, epoch)))
-        started = time.monotonic()
-        known, early_stop = self._evaluated(planned, value, reader)
+        started, timeout = time.monotonic(), self.config.timeout_seconds
+        rng, budget = np.random.default_rng((self.seed, epoch)), self._budget(value)
+        planned = plan(replace(self.config, max_configurations=budget), len(slots), rng)
+        task = Task(self.config, planned, reader, budget, None if timeout is None else started + timeout)
+        work = task.done_in_parts(_in_parts(value), rng) if self.config.decide_early else task.done(value)
         seconds = time.monotonic() - started
-        solution = _solution(reader, planned, known)
-        skipped = () if early_stop else tuple(config for config in planned.coalitions if config not in known)
+        solution = task.solution(work.known)
         marginal_basis, marginals = solution.marginals()
         interactions = solution.interactions(self.config.independence_margin)
         return CounterfactualMatrix(
@@ -86,97 +90,42 @@ class CounterfactualEngine:
             slot_ids=slots,
             strategy=planned.strategy,
             metric=metric,
-            complete=not skipped,
-            skipped=skipped,
-            stop_reason=self._stop_reason(len(known)) if skipped else "",
-            n_examples=solution.n_examples,
+            complete=not work.stop_reason,
+            skipped=work.skipped,
+            stop_reason=work.stop_reason,
+            n_examples=work.examples if solution.n_examples is None else solution.n_examples,
             seconds=seconds,
             interactions=interactions,
             group_sizes=solution.game.group_sizes if self.config.keep_outcomes else None,
-            early_stop=early_stop,
+            examples_available=work.examples_available,
+            early_stop=work.early_stop,
         )
 
-    def _evaluated(
-        self, planned: Plan, value: ValueFunction | BatchValue, reader: Reader
-    ) -> tuple[dict[Coalition, Outcome], str]:
-        """What was asked for, or as much of it as the budget or the precision wanted takes; and why the latter ended it."""
-        known: dict[Coalition, Outcome] = {}
-        affordable = planned.coalitions[: self.config.max_configurations]
-        ends = () if self.config.target_std is None else [end for end in planned.looks if end < len(affordable)]
-        timeout = self.config.timeout_seconds
-        deadline = None if timeout is None else time.monotonic() + timeout
-        for end in (*ends, len(affordable)):
-            self._add(known, affordable[len(known) : end], value, reader, deadline)
-            if len(known) < end:
-                break
-            target = self.config.target_std
-            if end in ends and target is not None and _solution(reader, planned, known).is_precise(target):
-                reached = f"the sampling error of every Shapley value is at most target_std={target}"
-                return known, f"{reached} after {end} of {len(planned.coalitions)} coalitions"
-        return known, ""
-
-    def _add(
-        self,
-        known: dict[Coalition, Outcome],
-        configs: Sequence[Coalition],
-        value: ValueFunction | BatchValue,
-        reader: Reader,
-        deadline: float | None,
-    ) -> None:
-        """Evaluate `configs`, or as many as there is time for."""
-        seen = {name: said for outcome in known.values() for name, said in outcome.examples().items()}
-        for config, answer in _answers(configs, value, reader, deadline):
-            outcome = reader.outcome(config, answer)
-            known[config] = outcome
-            for name, said in outcome.examples().items():
-                if seen.setdefault(name, said) != said:
-                    raise AttributionError(
-                        f"every coalition must have its {name} for the same validation examples",
-                        got=f"{seen[name]}, and {said} for {reader.name(config)}",
-                        do="Evaluate the same batches in the same order for all coalitions.",
-                    )
+    def _budget(self, value: object) -> int | None:
+        """Distinct coalitions that may be evaluated: what the value repeats to check itself is paid for first."""
+        allowed = self.config.max_configurations
+        repeats = value.repeats if isinstance(value, SelfChecking) else 0
+        if allowed is not None and allowed <= repeats:
+            raise AttributionError(
+                f"max_configurations must be more than the {repeats} that the value evaluates a second time to check itself",
+                got=str(allowed),
+            )
+        return None if allowed is None else allowed - repeats
 
     def _kept(self, result: CounterfactualResult) -> CounterfactualResult:
         if self.config.keep_outcomes:
             return result
         return replace(result, correct=None, group_losses=None, group_accuracies=None)
 
-    def _stop_reason(self, evaluated: int) -> str:
-        if evaluated == self.config.max_configurations:
-            return f"max_configurations={evaluated} reached"
-        return f"timeout_seconds={self.config.timeout_seconds} reached"
 
-
-def _solution(reader: Reader, planned: Plan, known: Mapping[Coalition, Outcome]) -> Solution:
-    return Solution(reader.slot_ids, reader.metric, planned, {config: known[config] for config in sorted(known)})
-
-
-def _answers(
-    configs: Sequence[Coalition], value: ValueFunction | BatchValue, reader: Reader, deadline: float | None
-) -> Iterator[tuple[Coalition, object]]:
-    """What `value` says of each coalition, until the time is over."""
-    if isinstance(value, BatchValue):
-        ask: Callable[[Sequence[Coalition]], Sequence[object]] = value.evaluate_all
-        at_once = deadline is None
-    else:
-        ask, at_once = (lambda asked: [value(config) for config in asked]), False
-    for asked in [configs] if at_once else [[config] for config in configs]:
-        if deadline is not None and time.monotonic() >= deadline:
-            return
-        subject = reader.name(asked[0]) if len(asked) == 1 else f"{len(asked)} coalitions of ({', '.join(reader.slot_ids)})"
-        try:
-            answers = ask(asked)
-        except AttributionError:
-            raise
-        except Exception as error:
-            raise AttributionError(
-                f"the value function failed for {subject}",
-                got=f"{type(error).__name__}: {error}".removesuffix("."),
-                do="What it raised is the cause of this error.",
-            ) from error
-        if len(answers) != len(asked):
-            raise AttributionError(f"evaluate_all must return an evaluation for each of {subject}", got=str(len(answers)))
-        yield from zip(asked, answers, strict=True)
+def _in_parts(value: object) -> PartialValue:
+    if isinstance(value, PartialValue):
+        return value
+    raise AttributionError(
+        "decide_early needs a value that can be asked about a part of the validation examples",
+        got=type(value).__name__,
+        do="Pass a ModelEvaluator or another PartialValue, or set decide_early=False.",
+    )
 
 
 def _checked_slots(slot_ids: Sequence[str], value: object) -> tuple[str, ...]:

@@ -45,8 +45,23 @@ class PartialValue(Protocol):
         """A random order of all examples, by their indices, of which every beginning is a fair sample."""
         ...
 
+    @property
+    def parts_cost_all(self) -> bool:
+        """Whether a part takes as long as all examples would, as far as the newest evaluation told."""
+        ...
+
     def evaluate_part(self, configs: Sequence[Coalition], examples: IntArray) -> Sequence[Evaluation]:
-        """One evaluation for each coalition, of exactly these examples."""
+        """One evaluation for each coalition, of exactly these examples; with sizes of classes and groups, if it has those."""
+        ...
+
+
+@runtime_checkable
+class SelfChecking(Protocol):
+    """A value that evaluates coalitions a second time, to see whether the same comes out."""
+
+    @property
+    def repeats(self) -> int:
+        """How many, in all; they are charged to `max_configurations`."""
         ...
 
 
@@ -233,3 +248,8 @@ class Reader:
 def packed(values: BoolArray) -> Bits:
     """A flat array of booleans as the records keep it."""
     return Bits.from_packed(np.packbits(values).tobytes(), len(values))
+
+
+def unpacked(bits: Bits) -> BoolArray:
+    """The flat array of booleans again."""
+    return np.unpackbits(np.frombuffer(bits.packed, dtype=np.uint8), count=len(bits)).astype(np.bool_)

@@ -28,7 +28,8 @@ class CounterfactualConfig(Record):
         full_factorial_max_seeds: Slots up to which "auto" is always exact.
         shapley_samples: Permutations sampled, two an antithetic pair.
         force_full_factorial: Exact whatever the number of slots and the strategy.
-        max_configurations: Cap on distinct coalitions evaluated, None for none.
+        max_configurations: Cap on coalitions evaluated, None for none. Each is evaluated once, but for those that a value
+            repeats to check itself, which count too: `ModelEvaluator` repeats one.
         timeout_seconds: Stop starting evaluations after this long, None for never.
         estimator: How sampled coalitions become Shapley values; "auto" takes what suits the budget.
         target_std: Stop sampling when the sampling error of every Shapley value is at most this, in the game's unit; None
@@ -38,6 +39,9 @@ class CounterfactualConfig(Record):
             two slots count as independent.
         keep_outcomes: Keep each coalition's outcomes by example or group in the matrix, from which every error bar can be
             computed again.
+        decide_early: Evaluate on a part of the validation examples first, stratified by class, and go on only as long as the
+            whole of them may still change which slots are claimed to help. For values that can be asked in part, as
+            `ModelEvaluator`; not with `target_std`, which is another rule for when to stop.
     """
 
     strategy: Strategy = "auto"
@@ -50,12 +54,24 @@ class CounterfactualConfig(Record):
     target_std: NonNegative | None = None
     independence_margin: NonNegative | None = None
     keep_outcomes: bool = True
+    decide_early: bool = False
+
+    def _check(self) -> None:
+        if not self.decide_early:
+            return
+        if self.target_std is not None:
+            raise RecordError("decide_early and target_std are two rules for when to stop", do="Set one of them.")
+        if self.strategy == "ablation_only" and not self.force_full_factorial:
+            raise RecordError(
+                "decide_early needs Shapley values to decide about", got='strategy="ablation_only"', do="Choose another strategy."
+            )
 
     def effective_strategy(self, n_active_seeds: int) -> str:
         """The strategy that will be used for `n_active_seeds` slots.
 
         "auto" is exact when 2^n <= max(2^full_factorial_max_seeds, shapley_samples * (n - 1) + 2), the number of
-        calls that many permutations would cost, and within max_configurations: what is known is never sampled.
+        calls that many permutations would cost, and within max_configurations: what is known is never sampled. Of a value
+        that repeats evaluations to check itself, those are taken off max_configurations first.
         """
         if self.force_full_factorial:
             return "full_factorial"
@@ -81,6 +97,7 @@ class Evaluation(Record):
         group_accuracies: The same for accuracy, percent.
         group_sizes: Examples (or tokens) in each group; None for groups of one size.
         n_examples: Independent validation examples that the accuracy is a share of; from `correct` where that is given.
+        class_sizes: Examples of each class; without them no accuracy by class is known of several parts together.
     """
 
     loss: float | None = None
@@ -91,6 +108,7 @@ class Evaluation(Record):
     group_accuracies: tuple[Percent, ...] | None = None
     group_sizes: GroupSizes | None = None
     n_examples: Annotated[int, Bounds(1)] | None = None
+    class_sizes: dict[int, Annotated[int, Bounds(1)]] | None = None
 
 
 @record
@@ -150,6 +168,10 @@ class ShapleyEstimate(Record):
     evaluation_std: NonNegative | None = None
     evaluation_method: EvaluationMethod | None = None
     degrees_of_freedom: NonNegative | None = None
+
+    def is_positive(self) -> bool:
+        """Whether mean - 2*std > 0, the requirement's plain rule (review, P1-4); never without a standard error."""
+        return self.std is not None and self.mean - 2 * self.std > 0
 
 
 @record
@@ -219,7 +241,7 @@ class CounterfactualMatrix(Record):
         validity: What this measures and what not.
         interactions: By pair of slots, the effect of `interaction_effects` with its uncertainty and regime.
         group_sizes: Examples (or tokens) in each group of the outcomes; None for groups of one size, or none.
-        examples_available: Validation examples there were; more than `n_examples` when a part was enough. None when unknown.
+        examples_available: Validation examples there were; more than `n_examples` when a part was enough. None when not asked.
         early_stop: Why it needed less than the budget allowed, "" when it needed all.
     """
 
@@ -285,10 +307,9 @@ class CounterfactualMatrix(Record):
         return known | self.interactions
 
     def positive_claims(self) -> tuple[str, ...]:
-        """Slots whose Shapley value is positive by the requirement's plain rule mean - 2*std > 0 (review, P1-4).
+        """Slots whose Shapley value `is_positive`: mean - 2*std > 0 (review, P1-4).
 
         A slot without a standard error is never claimed. Reports use `attribution.claims`, which corrects for
         the number of slots.
         """
-        estimates = self.shapley_values or {}
-        return tuple(slot for slot, e in estimates.items() if e.std is not None and e.mean - 2 * e.std > 0)
+        return tuple(slot for slot, found in (self.shapley_values or {}).items() if found.is_positive())

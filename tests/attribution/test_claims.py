@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from karn_wandb.attribution import CounterfactualEngine, claims
-from karn_wandb.attribution.claims import holm
+from karn_wandb.attribution.claims import holm, is_claimed_in_any_case, may_be_claimed
 from karn_wandb.attribution.uncertainty import estimate
 from karn_wandb.errors import AttributionError
 from karn_wandb.records import CounterfactualMatrix, Evaluation
@@ -28,6 +28,27 @@ def matrix_with(**p_values):
 def test_holm_is_that_of_statsmodels(p_values):
     """Reference: statsmodels.stats.multitest.multipletests, method "holm"."""
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1], abs=1e-12)
+
+
+@given(st.lists(st.floats(1e-9, 0.1), min_size=1, max_size=8))
+def test_what_holds_in_any_case_holds_whatever_the_other_slots_show(p_values):
+    """One slot's estimate alone says that both rules claim it, or that neither does, or that it depends."""
+    matrix = matrix_with(**{f"slot{i}": p for i, p in enumerate(p_values)})
+    for slot, found in matrix.shapley_values.items():
+        by_rules = {slot in claims(matrix), slot in matrix.positive_claims()}
+        if is_claimed_in_any_case(found, len(p_values)):
+            assert by_rules == {True}
+        if not may_be_claimed(found):
+            assert by_rules == {False}
+
+
+def test_in_between_it_depends_on_the_others():
+    """A p-value of 0.02 is below the plain rule's 0.0228; below 0.025, Holm's first of two slots; above 0.017, that of three."""
+    found = matrix_with(a=0.02).shapley_values["a"]
+    assert is_claimed_in_any_case(found, 2)
+    assert not is_claimed_in_any_case(found, 3)
+    assert may_be_claimed(found)
+    assert [may_be_claimed(matrix_with(a=p).shapley_values["a"]) for p in (0.049, 0.051)] == [True, False]
 
 
 @given(st.lists(st.floats(0, 1), max_size=12))

@@ -621,10 +621,50 @@ def test_a_cap_counts_for_coalitions_handed_over_together():
     assert len(CounterfactualEngine(config).evaluate(SLOTS, value, 1).configs) == value.calls[0] == 5
 
 
-def test_a_timeout_is_kept_by_handing_coalitions_over_one_by_one():
+def test_a_timeout_hands_over_all_at_once_after_two_have_shown_that_there_is_time():
     value = AllAtOnce()
-    assert CounterfactualEngine(CounterfactualConfig(timeout_seconds=60)).evaluate(SLOTS, value, 1).complete
-    assert value.calls == [1] * 8
+    assert CounterfactualEngine(CounterfactualConfig(timeout_seconds=600)).evaluate(SLOTS, value, 1).complete
+    assert value.calls == [2, 6]
+
+
+def test_a_timeout_in_the_middle_of_coalitions_handed_over_together_lists_what_was_skipped():
+    class Slow(AllAtOnce):
+        def evaluate_all(self, configs):
+            time.sleep(0.1 * len(configs))
+            return super().evaluate_all(configs)
+
+    value, config = Slow(), CounterfactualConfig(strategy="full_factorial", timeout_seconds=0.3)
+    matrix = CounterfactualEngine(config).evaluate(SLOTS, value, 1)
+    assert (matrix.complete, matrix.stop_reason) == (False, "timeout_seconds=0.3 reached")
+    assert value.calls[0] == 2
+    assert 2 <= len(matrix.configs) == sum(value.calls) < 8
+    assert {result.config for result in matrix.configs} | set(matrix.skipped) == set(MATRIX)
+    assert (len(matrix.configs) + len(matrix.skipped), matrix.shapley_values) == (8, None)
+
+
+class CheckingItself(AllAtOnce):
+    repeats = 1
+
+
+@pytest.mark.parametrize(
+    ("cap", "evaluated", "reason"),
+    [
+        (9, 8, ""),
+        (8, 7, "max_configurations=8 reached, 1 of them by evaluating again"),
+        (2, 1, "max_configurations=2 reached, 1 of them by evaluating again"),
+    ],
+)
+def test_what_a_value_evaluates_again_is_charged_to_the_budget(cap, evaluated, reason):
+    config = CounterfactualConfig(strategy="full_factorial", max_configurations=cap)
+    matrix = CounterfactualEngine(config).evaluate(SLOTS, CheckingItself(), 1)
+    assert (len(matrix.configs), matrix.stop_reason, matrix.complete) == (evaluated, reason, not reason)
+
+
+def test_auto_samples_where_the_budget_does_not_pay_for_the_repetition():
+    for cap, strategy in ((9, "full_factorial"), (8, "shapley")):
+        matrix = CounterfactualEngine(CounterfactualConfig(max_configurations=cap)).evaluate(SLOTS, CheckingItself(), 1)
+        assert matrix.strategy == strategy
+        assert len(matrix.configs) + 1 <= cap
 
 
 def test_interactions_name_every_pair_in_order():

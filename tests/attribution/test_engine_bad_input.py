@@ -268,6 +268,26 @@ def test_a_value_that_loses_coalitions():
     assert message(value=TooFew()) == "evaluate_all must return an evaluation for each of 4 coalitions of (early, mid); got 3."
 
 
+class ChecksItself:
+    repeats = 1
+
+    def evaluate_all(self, configs):
+        return [Evaluation(accuracy=50.0)] * len(configs)
+
+
+def test_a_budget_that_the_repetition_uses_up():
+    assert message(value=ChecksItself(), config=CounterfactualConfig(max_configurations=1)) == (
+        "max_configurations must be more than the 1 that the value evaluates a second time to check itself; got 1."
+    )
+
+
+def test_a_value_that_cannot_be_asked_in_part_to_be_decided_early():
+    assert message(value=TooFew(), config=CounterfactualConfig(decide_early=True)) == (
+        "decide_early needs a value that can be asked about a part of the validation examples; got TooFew. "
+        "Pass a ModelEvaluator or another PartialValue, or set decide_early=False."
+    )
+
+
 class OtherSlots:
     slot_ids = ("mid", "early")
     alphas = {"mid": 1.0, "early": 1.0}  # noqa: RUF012 -- never changed

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 
 import pytest
+import torch
 from attribution_example import NAMES, matrix
 from finished import read_finished
+from torch import nn
 
 import karn_wandb
+from karn_wandb import CounterfactualConfig, KarnConfig, SeedStage
+from karn_wandb.attribution import shapley_estimates
 from karn_wandb.experiment.tables import artifact_bytes
 from karn_wandb.pipeline import parse_log
 from karn_wandb.records import CounterfactualMatrix
@@ -78,3 +83,66 @@ def test_a_matrix_too_large_for_one_row_reads_back_from_several(offline_folder, 
     assert all(len(value) < 1_000_000 for row in rows for value in row.values() if isinstance(value, str))
     records = karn_wandb.load_experiment(folder).records(run.id, via="wandb")
     assert [record for record in records if isinstance(record, CounterfactualMatrix)] == [found]
+
+
+class Slot(nn.Module):
+    """Its seed module adds one input to a logit."""
+
+    def __init__(self, slot_id, source):
+        super().__init__()
+        self.slot_id, self.stage, self.alpha, self.seed = slot_id, SeedStage.BLENDING, 0.5, nn.Linear(4, 4, bias=False)
+        with torch.no_grad():
+            self.seed.weight.zero_()[3, source] = 1.0
+
+    @contextmanager
+    def force_alpha(self, alpha):
+        before, self.alpha = self.alpha, alpha
+        try:
+            yield
+        finally:
+            self.alpha = before
+
+    def forward(self, x):
+        return x + self.alpha * self.seed(x)
+
+
+class Host(nn.Module):
+    """Says whether the sum of two inputs is positive, as far as its slots tell it."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(4, 2, bias=False)
+        self.seed_slots = nn.ModuleDict({"one": Slot("one", 0), "other": Slot("other", 1)})
+        with torch.no_grad():
+            self.head.weight.copy_(torch.eye(4)[2:])
+
+    def forward(self, x):
+        return self.head(self.seed_slots["other"](self.seed_slots["one"](x)))
+
+
+@pytest.mark.parametrize("mode", ["standard", "research"])
+def test_a_live_matrix_decided_on_a_part_of_the_examples_reads_back_and_gives_its_values_again(offline_folder, tmp_path, mode):
+    inputs = torch.zeros(800, 4)
+    inputs[:, :2] = torch.randn(800, 2, generator=torch.Generator().manual_seed(1))
+    loader = list(zip(inputs.split(100), (inputs[:, :2].sum(1) > 0).long().split(100), strict=True))
+    karn = KarnConfig(mode=mode, counterfactual=CounterfactualConfig(decide_early=True))
+    with karn_wandb.init("early", dir=tmp_path, karn=karn) as run:
+        run.attach(Host(), val_loader=loader)
+        for _ in range(2):
+            run.log_epoch(val_accuracy=100.0)
+    folder = run.records_path.parent
+    assert read(folder, run.id).exit_code == 0  # it is whole
+    experiment = karn_wandb.load_experiment(folder)
+    by_log, by_rows = (
+        [record for record in experiment.records(run.id, via=via) if isinstance(record, CounterfactualMatrix)]
+        for via in ("log", "wandb")
+    )
+    assert by_log == by_rows
+    assert [each.early_stop for each in by_rows] == ["every slot's claim was decided on 100 of 800 examples"] * 2
+    for each in by_rows:
+        assert (each.complete, each.n_examples, each.examples_available) == (True, 100, 800)
+        assert shapley_estimates(each) == each.shapley_values
+        assert each.positive_claims() == ("one", "other")
+        assert bool(each.configs[-1].per_class_accuracy) == (mode == "research")
+    assert experiment.counterfactuals["examples_available"].tolist() == [800] * 8
+    assert experiment.counterfactuals["early_stop"].str.startswith("every slot's claim was decided").all()

@@ -151,6 +151,18 @@ def test_auto_is_exact_exactly_when_that_is_affordable(n, threshold, samples, ca
             "CounterfactualConfig.timeout_seconds must be at least 0; got -1.0.",
         ),
         (
+            CounterfactualConfig,
+            CONFIG,
+            {"decide_early": True, "target_std": 0.1},
+            "decide_early and target_std are two rules for when to stop. Set one of them.",
+        ),
+        (
+            CounterfactualConfig,
+            CONFIG,
+            {"decide_early": True, "strategy": "ablation_only"},
+            ('decide_early needs Shapley values to decide about; got strategy="ablation_only". Choose another strategy.'),
+        ),
+        (
             CounterfactualResult,
             RESULT,
             {"alpha_settings": {"early": 1.2}},

@@ -40,7 +40,8 @@ class ModelEvaluator:
     put back, also when it raises. The generators start each pass from the same state, so that loaders that shuffle or
     augment with them give the same batches each time.
 
-    All slots on is evaluated twice, in branches on a few examples of each batch: what differs is noise, and is warned of.
+    All slots on is evaluated twice, in branches on a few examples of each batch: what differs is noise, and is warned of. The
+    engine charges it to `max_configurations`.
 
     Args:
         model: Returns logits of shape [N, C] for a batch of inputs, or [N, T, C] for sequences.
@@ -86,6 +87,7 @@ class ModelEvaluator:
         self._device = None if device is None else torch.device(device)
         self._memory_budget = memory_budget
         self._examples = _Examples()
+        self._parts_cost_all = False
 
     @property
     def device(self) -> torch.device:
@@ -115,6 +117,16 @@ class ModelEvaluator:
         """How many examples the loader yields; None before it was iterated for the first time."""
         return self._examples.number
 
+    @property
+    def repeats(self) -> int:
+        """All slots on, evaluated a second time: charged to the budget as one, though branches repeat it in part only."""
+        return 1
+
+    @property
+    def parts_cost_all(self) -> bool:
+        """Whether the newest evaluation of several coalitions was by plain passes: of whole batches, whatever part is wanted."""
+        return self._parts_cost_all
+
     def __call__(self, config: Coalition) -> Evaluation:
         """Evaluate one coalition; see `evaluate_all`."""
         return self.evaluate_all([config])[0]
@@ -143,7 +155,7 @@ class ModelEvaluator:
             examples: Indices of different examples, in the order in which the loader yields them; in any order.
 
         Returns:
-            As `evaluate_all`, the examples in the loader's order.
+            As `evaluate_all`, the examples in the loader's order, with the sizes of groups of one size too.
 
         Raises:
             AttributionError: As `evaluate_all`; or an example is named twice, or is none of the loader's.
@@ -190,6 +202,8 @@ class ModelEvaluator:
         if wanted is not None and wanted[-1] >= start:
             raise AttributionError("every example must be one of the loader's", got=f"example {wanted[-1]} of {start}")
         self.method, self.reason, self.extra_evaluations = passes.method, passes.reason, passes.extra / start
+        if len(set(coalitions)) > 1:
+            self._parts_cost_all = passes.method == "plain"
         if passes.noisy:
             warnings.warn(
                 "all slots on, evaluated twice, gave different logits: something in the model is random in eval mode, such as "
@@ -197,7 +211,7 @@ class ModelEvaluator:
                 KarnWarning,
                 stacklevel=3,
             )
-        return list(tally.evaluations(per_class=self.per_class))
+        return list(tally.evaluations(per_class=self.per_class, all_sizes=wanted is not None))
 
     def _coalition(self, config: Coalition) -> Coalition:
         if len(config) != len(self.slots):

@@ -87,11 +87,12 @@ class Tally:
         self.hits.append(found.hits)
         self.targets.append(targets)
 
-    def evaluations(self, *, per_class: bool) -> Iterator[Evaluation]:
+    def evaluations(self, *, per_class: bool, all_sizes: bool = False) -> Iterator[Evaluation]:
         """One for each coalition.
 
         Args:
             per_class: Also the accuracy by class; not of sequences.
+            all_sizes: Also the sizes of groups of one size.
 
         Raises:
             AttributionError: Every target is to be ignored.
@@ -102,15 +103,15 @@ class Tally:
         if not sum(int(batch.sum()) for batch in counts):
             raise AttributionError(f"there must be targets other than {IGNORED}, which counts for nothing", got="none")
         if targets[0].ndim == 2:
-            return _of_sequences(losses, hits, np.concatenate(counts))
+            return _of_sequences(losses, hits, np.concatenate(counts), all_sizes=all_sizes)
         classes = np.concatenate(targets)
         labelled = classes != IGNORED
         sizes = np.array([int(batch.sum()) for batch in counts])
-        return _of_examples(losses, hits[:, labelled], classes[labelled] if per_class else None, sizes)
+        return _of_examples(losses, hits[:, labelled], classes[labelled] if per_class else None, sizes, all_sizes=all_sizes)
 
 
 def _of_sequences(
-    losses: npt.NDArray[np.float64], hits: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64]
+    losses: npt.NDArray[np.float64], hits: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64], *, all_sizes: bool
 ) -> Iterator[Evaluation]:
     """Each sequence is a group."""
     scored = sizes > 0
@@ -121,7 +122,7 @@ def _of_sequences(
             accuracy=float(100 * hit.sum() / sizes.sum()),
             group_losses=tuple((loss / sizes).tolist()),
             group_accuracies=tuple((100 * hit / sizes).tolist()),
-            group_sizes=_unequal(sizes),
+            group_sizes=_told(sizes, all_sizes=all_sizes),
         )
 
 
@@ -130,6 +131,8 @@ def _of_examples(
     correct: npt.NDArray[np.bool_],
     classes: npt.NDArray[np.int64] | None,
     sizes: npt.NDArray[np.int64],
+    *,
+    all_sizes: bool,
 ) -> Iterator[Evaluation]:
     """Each batch is a group."""
     scored = sizes > 0
@@ -142,12 +145,13 @@ def _of_examples(
             correct=packed(right),
             per_class_accuracy={label: _percent(right[of]) for label, of in members.items()} or None,
             group_losses=tuple((loss / sizes).tolist()),
-            group_sizes=_unequal(sizes),
+            group_sizes=_told(sizes, all_sizes=all_sizes),
+            class_sizes={label: int(of.sum()) for label, of in members.items()} or None,
         )
 
 
-def _unequal(sizes: npt.NDArray[np.int64]) -> tuple[int, ...] | None:
-    return None if (sizes == sizes[0]).all() else tuple(sizes.tolist())
+def _told(sizes: npt.NDArray[np.int64], *, all_sizes: bool) -> tuple[int, ...] | None:
+    return tuple(sizes.tolist()) if all_sizes or (sizes != sizes[0]).any() else None
 
 
 def _percent(correct: npt.NDArray[np.bool_]) -> float:

@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -269,12 +270,53 @@ def test_a_loader_that_shuffles_gives_the_same_batches_each_time(model, data, ow
     assert evaluator((True, True)) == first
 
 
-def test_a_timeout_evaluates_one_by_one_on_the_same_batches(model, data):
+def test_a_timeout_evaluates_on_the_same_batches(model, data):
     evaluator = ModelEvaluator(model, loader_of(data, shuffle=True))
     at_once = CounterfactualEngine().evaluate(evaluator.slot_ids, evaluator, 1)
     patient = CounterfactualEngine(CounterfactualConfig(timeout_seconds=600)).evaluate(evaluator.slot_ids, evaluator, 1)
     assert patient.configs == at_once.configs
     assert patient.shapley_values == at_once.shapley_values
+
+
+class Counted(Host):
+    """Counts the passes through it."""
+
+    def __init__(self):
+        super().__init__()
+        self.passes = 0
+
+    def forward(self, x):
+        self.passes += not self.training
+        return super().forward(x)
+
+
+def test_a_generous_timeout_takes_as_few_passes_as_two_calls(data):
+    """The first two coalitions show how long one takes; all others share their passes."""
+    model = Counted()
+    evaluator = ModelEvaluator(model, loader_of(data))
+
+    def passes(evaluate):
+        model.passes = 0
+        evaluate()
+        return model.passes
+
+    def by_engine(**config):
+        return passes(lambda: CounterfactualEngine(CounterfactualConfig(**config)).evaluate(evaluator.slot_ids, evaluator, 1))
+
+    at_once = by_engine()
+    corners, others = [(True, True), (False, False)], [(True, False), (False, True)]
+    in_two = passes(lambda: evaluator.evaluate_all(corners)) + passes(lambda: evaluator.evaluate_all(others))
+    assert by_engine(timeout_seconds=600) == in_two <= 2 * at_once
+
+
+def test_all_on_is_charged_to_the_budget_a_second_time(model, data):
+    evaluator = ModelEvaluator(model, loader_of(data))
+    config = CounterfactualConfig(strategy="full_factorial", max_configurations=4)
+    matrix = CounterfactualEngine(config).evaluate(evaluator.slot_ids, evaluator, 1)
+    assert (len(matrix.configs), len(matrix.skipped)) == (3, 1)
+    assert matrix.stop_reason == "max_configurations=4 reached, 1 of them by evaluating again"
+    enough = replace(config, max_configurations=5)
+    assert CounterfactualEngine(enough).evaluate(evaluator.slot_ids, evaluator, 1).complete
 
 
 def test_a_loader_that_shuffles_by_itself_is_found_out(model, data):
