@@ -75,7 +75,20 @@ _HOME = {
 """Where each name lives that is loaded when it is first used."""
 
 _ROOMS = frozenset(
-    {"analysis", "attribution", "capture", "charts", "experiment", "pipeline", "records", "schema", "sinks", "statistics"}
+    {
+        "analysis",
+        "attribution",
+        "capture",
+        "charts",
+        "experiment",
+        "integrations",
+        "pipeline",
+        "records",
+        "schema",
+        "sinks",
+        "statistics",
+        "testing",
+    }
 )
 """Rooms that are there without an import of their own, such as `karn_wandb.sinks.Dashboard`; they export the other names."""
 

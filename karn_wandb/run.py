@@ -6,18 +6,20 @@ import atexit
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from karn_wandb.active import activate
 from karn_wandb.episode import EpisodeLog
 from karn_wandb.errors import KarnError, KarnWarning, UsageError
 from karn_wandb.pipeline import LOG_NAME, KarnCollector, RecordLog, Sink
+from karn_wandb.pipeline.log import TAIL_EVENTS
 from karn_wandb.provenance import as_mapping, context_of, hash_of, info_of
 from karn_wandb.records import EpisodeContext, EpisodeOutcome, KarnConfig, RunInfo
 from karn_wandb.schema.config import OWN_KEYS, config_of, episode_config, overlay, user_config
+from karn_wandb.schema.secrets import record_without_secrets, removal_notice, without_secrets
 from karn_wandb.settings import with_environment
 
 if TYPE_CHECKING:
@@ -60,14 +62,19 @@ def init(
     """
     karn = with_environment(karn or KarnConfig(), os.environ)
     own = config_of(karn, hash_of(claims))
-    user = as_mapping(wandb_options.pop("config", None))
+    secrets: list[str] = []
+    user = without_secrets(as_mapping(wandb_options.pop("config", None)), secrets)
+    episode = episode and record_without_secrets(episode, secrets)
+    if secrets:
+        warnings.warn(removal_notice(secrets), KarnWarning, stacklevel=2)
     taken = sorted(set(user) & set(OWN_KEYS))
     if taken:
         raise UsageError(f"config may not use the key {taken[0]!r}", do="This package keeps its own settings there: rename it.")
     given = episode_config(episode) if episode else {}
-    wandb_run = _start(project, {**user, **own, **given}, wandb_options, strict=karn.strict)
+    kind = run_kinds[-1]
+    wandb_run = _start(project, {**user, **own, **given}, {**wandb_options, **kind.wandb_options}, strict=karn.strict)
     try:
-        return _assemble(wandb_run, karn, user=user, episode=episode, baseline=baseline, sinks=tuple(sinks))
+        return _assemble(kind, wandb_run, karn, user=user, episode=episode, baseline=baseline, sinks=tuple(sinks))
     except KarnError:
         wandb_run.finish(exit_code=1)
         raise
@@ -76,9 +83,12 @@ def init(
 def _start(project: str | None, config: dict[str, Any], options: dict[str, Any], *, strict: bool) -> wandb.Run:
     import wandb  # noqa: PLC0415 -- takes seconds
 
-    options.setdefault("reinit", "create_new")
+    options.setdefault("reinit", os.environ.get("WANDB_REINIT", "create_new"))
+    if options["reinit"] in (True, "finish_previous"):
+        for run in list(_open_runs):  # or W&B would, without what is still to be written to them
+            run.finish()
     try:
-        return wandb.init(project=project, config=config, **options)
+        return _instrumented(wandb.init(project=project, config=config, **options), config)
     except wandb.errors.CommError as error:
         if strict:
             raise
@@ -88,7 +98,21 @@ def _start(project: str | None, config: dict[str, Any], options: dict[str, Any],
         return wandb.init(project=project, config=config, **{**options, "mode": "offline"})
 
 
+def _instrumented(wandb_run: wandb.Run, config: dict[str, Any]) -> wandb.Run:
+    """The run, which W&B may have had already: then it lacks our part of the config."""
+    if any(run.wandb is wandb_run for run in _open_runs):
+        raise UsageError(
+            "this W&B run has the instrument around it already",
+            got=f"reinit gave back {wandb_run.id}",
+            do='Use the Run of the first init, or pass reinit="create_new".',
+        )
+    if OWN_KEYS[1] not in wandb_run.config:
+        wandb_run.config.update({key: value for key, value in config.items() if key not in wandb_run.config})  # type: ignore[no-untyped-call]
+    return wandb_run
+
+
 def _assemble(
+    kind: type[Run],
     wandb_run: wandb.Run,
     karn: KarnConfig,
     *,
@@ -97,21 +121,21 @@ def _assemble(
     baseline: str | Path | None,
     sinks: tuple[Sink, ...],
 ) -> Run:
-    final = dict(wandb_run.config)
+    final = without_secrets(dict(wandb_run.config), [])
     karn = KarnConfig.from_plain(overlay(karn.to_plain(), final.get("karn", {})))
     config = overlay(user, user_config(final))
     context = context_of(episode, final, config)
     writes = not wandb_run.disabled
-    log = RecordLog(Path(wandb_run.dir).parent / LOG_NAME if writes else None)
+    log = RecordLog(Path(wandb_run.dir).parent / LOG_NAME if writes else None, kind.remembered)
     collector = KarnCollector(karn, log, sinks if writes else ())
+    wandb_run.config.update(episode_config(context), allow_val_change=True)  # type: ignore[no-untyped-call]
     gate = None
     if writes:
         from karn_wandb.sinks import LogGate, WandbSink  # noqa: PLC0415 -- loads wandb
 
         gate = LogGate(wandb_run)
-        wandb_run.config.update(episode_config(context), allow_val_change=True)  # type: ignore[no-untyped-call]
         collector.follow(WandbSink(wandb_run, gate, log.events, log.path))
-    run = Run(wandb_run, activate(collector), gate)
+    run = kind(wandb_run, activate(collector), gate)
     run.log_info(info_of(wandb_run, config))
     run.log_context(context)
     if baseline is not None:
@@ -126,7 +150,14 @@ class Run(EpisodeLog):
 
     Logs the episode (0, 0) itself; `episode` gives the same methods for others. Use it as a context manager, or call
     `finish`.
+
+    Attributes:
+        wandb_options: Keywords of `wandb.init` that runs of this class insist on.
+        remembered: Newest events that are kept in memory; None keeps all.
     """
+
+    wandb_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    remembered: ClassVar[int | None] = TAIL_EVENTS
 
     def __init__(self, wandb_run: wandb.Run, collector: KarnCollector, gate: LogGate | None = None) -> None:
         super().__init__(collector)
@@ -136,6 +167,7 @@ class Run(EpisodeLog):
         self._ended: set[tuple[int, int]] = set()
         self._last_outcome: EpisodeOutcome | None = None
         self._finished: EpisodeOutcome | None = None
+        _open_runs.append(self)
         atexit.register(self._abandon)
 
     @property
@@ -271,6 +303,7 @@ class Run(EpisodeLog):
 
     def _close(self) -> None:
         atexit.unregister(self._abandon)
+        _open_runs.remove(self)
         if self._gate is not None:
             self._gate.close()
         if not self.collector.close():
@@ -286,3 +319,10 @@ class Run(EpisodeLog):
             self._flush()
         finally:
             self._end(exit_code=None if raised is None else 1)
+
+
+run_kinds: list[type[Run]] = [Run]
+"""The last is the class of the runs that `init` makes; `karn_wandb.testing` puts its own there for a while."""
+
+_open_runs: list[Run] = []
+"""Runs of the process that are not finished."""

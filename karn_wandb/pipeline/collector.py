@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from karn_wandb.analysis import Lifecycle, MorphogeneticAnalytics, SlotHistory
 from karn_wandb.errors import KarnWarning, RecordError, UsageError
@@ -25,11 +26,13 @@ from karn_wandb.records import (
     KarnConfig,
     LayerStatistics,
     Record,
+    RunInfo,
     StageTransition,
     TelemetryEvent,
     TelemetryEventType,
 )
 from karn_wandb.schema import CLOCK_OF, scope_of
+from karn_wandb.schema.secrets import record_without_secrets, removal_notice
 
 ANALYSIS_SECONDS = 60.0
 
@@ -39,6 +42,9 @@ IN_TRAINING = (*READINGS, LayerStatistics)
 _EVENT_OF: dict[type[Record], TelemetryEventType] = {
     record: event_type for event_type, record in RECORD_OF.items() if record in READINGS
 }
+
+
+R = TypeVar("R", bound=Record)
 
 
 class EpisodeState:
@@ -187,11 +193,21 @@ class KarnCollector:
     def _take(self, event: TelemetryEvent) -> None:
         if self.closed:
             raise UsageError("nothing can be logged after finish", got=event.event_type.name, do="Call finish() last.")
+        if isinstance(event.data, EpisodeContext | RunInfo):
+            event.amend(self.without_secrets(event.data))
         state = self._episodes.get(key_of(event)) or self.episode(event.env_id, event.episode_idx, scoped=event.scoped)
         self._validate(state, event)
         self._append(state, event)
         if isinstance(event.data, Record):
             state.slots.observe(event.data)
+
+    def without_secrets(self, record: R) -> R:
+        """The record as it is kept: what looks like a key is removed from its configuration, and said once."""
+        found: list[str] = []
+        clean = record_without_secrets(record, found)
+        if found:
+            self._warn_once("secrets", removal_notice(found))
+        return clean
 
     def _validate(self, state: EpisodeState, event: TelemetryEvent) -> None:
         match event.data:
