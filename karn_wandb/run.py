@@ -41,8 +41,9 @@ def init(
 ) -> Run:
     """Start a W&B run with the instrument around it.
 
-    Several runs in one process are kept apart: unless you pass `reinit`, each call makes a run of its own and the
-    global `wandb.run` is left alone. When the W&B server cannot be reached the run goes on offline, with a warning.
+    Several runs in one process are kept apart: unless you pass `reinit` (or set WANDB_REINIT), each call makes a run of its
+    own and the global `wandb.run` is left alone. When the W&B server cannot be reached the run goes on offline, with a
+    warning. What looks like a key in `config` or in the episode's hyperparameters is removed, with a warning that names it.
 
     Args:
         project: W&B project.
@@ -303,7 +304,8 @@ class Run(EpisodeLog):
 
     def _close(self) -> None:
         atexit.unregister(self._abandon)
-        _open_runs.remove(self)
+        if self in _open_runs:
+            _open_runs.remove(self)
         if self._gate is not None:
             self._gate.close()
         if not self.collector.close():

@@ -75,6 +75,13 @@ class TransformersCallback(Hooks):
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002 -- the Trainer's signature
         """Log the batches of the step, while their gradients are there."""
+        self._log_step()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002 -- the Trainer's signature
+        """Log them without gradients, if it is a Trainer that says nothing before the optimizer's step."""
+        self._log_step()
+
+    def _log_step(self) -> None:
         if self._losses:
             losses, self._losses = self._losses, []
             self._steps += 1
