@@ -1,6 +1,6 @@
 """Tests of a training loop: what it logs, recorded in memory, without W&B's files or network.
 
-    pytest examples/03_test_your_training.py
+pytest examples/03_test_your_training.py
 """
 
 import torch

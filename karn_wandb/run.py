@@ -86,7 +86,7 @@ def _start(project: str | None, config: dict[str, Any], options: dict[str, Any],
 
     options.setdefault("reinit", os.environ.get("WANDB_REINIT", "create_new"))
     if options["reinit"] in (True, "finish_previous"):
-        for run in list(_open_runs):  # or W&B would, without what is still to be written to them
+        for run in tuple(_open_runs):  # or W&B would, without what is still to be written to them
             run.finish()
     try:
         return _instrumented(wandb.init(project=project, config=config, **options), config)

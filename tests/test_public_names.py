@@ -91,7 +91,9 @@ def test_completion_offers_every_public_name():
     assert dir(karn_wandb) == sorted(karn_wandb.__all__)
 
 
-@pytest.mark.parametrize("room", ["analysis", "attribution", "capture", "integrations", "pipeline", "records", "sinks", "testing"])
+@pytest.mark.parametrize(
+    "room", ["analysis", "attribution", "capture", "integrations", "pipeline", "records", "sinks", "testing"]
+)
 def test_what_a_room_exports_is_there_and_documented(room):
     package = import_module(f"karn_wandb.{room}")
     assert len(set(package.__all__)) == len(package.__all__)

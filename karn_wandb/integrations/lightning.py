@@ -12,9 +12,9 @@ from karn_wandb.run import Run
 class LightningCallback(Hooks):
     """Attaches the LightningModule, logs each training batch and, at the end of each epoch, its validation metrics.
 
-    The loss is what `training_step` returns, or its "loss"; gradients are measured as the optimizer has used them. An epoch's
-    metrics are those of the validation that ran in it, by the names they have in `self.log`; without one there are none. Processes
-    other than the first log nothing.
+    The loss is what `training_step` returns, or its "loss"; gradients are measured as the optimizer has used them. An
+    epoch's metrics are those of the validation that ran in it, by the names they have in `self.log`; without one there are
+    none. Processes other than the first log nothing.
 
     Args:
         run: Where to log.

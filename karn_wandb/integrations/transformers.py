@@ -15,9 +15,9 @@ from karn_wandb.run import Run
 class TransformersCallback(Hooks):
     """Attaches the model, logs a batch at each step of the optimizer and an epoch when the next one begins.
 
-    The Trainer tells no callback the loss of a step, so it is taken from what the model returns while it trains (its `loss`, or the
-    first of a tuple), the mean of the batches that were accumulated for the step. Gradients are measured before the step, when
-    they are there. A model that returns no loss gets the means that the Trainer logs instead, and no gradients.
+    The Trainer tells no callback the loss of a step, so it is taken from what the model returns while it trains (its `loss`,
+    or the first of a tuple), the mean of the batches that were accumulated for the step. Gradients are measured before the
+    step, when they are there. A model that returns no loss gets the means that the Trainer logs instead, and no gradients.
 
     An epoch has the metrics of the newest evaluation in it. Processes other than the first log nothing.
 

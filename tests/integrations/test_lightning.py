@@ -17,7 +17,9 @@ pytestmark = pytest.mark.offline
 
 
 def trainer_of(**state):
-    return SimpleNamespace(**{"is_global_zero": True, "sanity_checking": False, "current_epoch": 0, "callback_metrics": {}} | state)
+    return SimpleNamespace(
+        **{"is_global_zero": True, "sanity_checking": False, "current_epoch": 0, "callback_metrics": {}} | state
+    )
 
 
 def fit(callback, trainer, model, *, epochs=2, validate=True):

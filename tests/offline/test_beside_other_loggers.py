@@ -1,4 +1,4 @@
-"""Other rows in the same W&B run: the user's own, and those of loggers that use the run or the global one. Read back from the file."""
+"""Other rows in the same W&B run: the user's own, and other loggers', through the run or the global one; read back from the file."""
 
 from __future__ import annotations
 

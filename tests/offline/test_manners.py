@@ -47,7 +47,8 @@ TELL = """
     w = run.wandb
     path = str(run.records_path)
     run.finish()
-    print(json.dumps([w.project, w.entity, w.group, list(w.tags or ()), w.name, w.job_type, w.notes, w.offline, w.disabled, path]))
+    tags = list(w.tags or ())
+    print(json.dumps([w.project, w.entity, w.group, tags, w.name, w.job_type, w.notes, w.offline, w.disabled, path]))
 """
 
 
@@ -124,7 +125,9 @@ class TestKeys:
         monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
         episode = karn_wandb.capture_episode(hyperparameters={"lr": 0.1, "service": {"token": "tr0ub4dor"}})
         with pytest.warns(KarnWarning) as told:
-            run = karn_wandb.init(project="tests", dir=tmp_path, episode=episode, config={"lr": 0.1, "logger": KEY, "commit": KEY})
+            run = karn_wandb.init(
+                project="tests", dir=tmp_path, episode=episode, config={"lr": 0.1, "logger": KEY, "commit": KEY}
+            )
         with pytest.warns(KarnWarning, match=r"password"):
             run.log_context(karn_wandb.capture_episode(hyperparameters={"password": "tr0ub4dor", "commit": KEY}))
         run.episode(1, 0, karn_wandb.capture_episode(hyperparameters={"password": "tr0ub4dor"}))

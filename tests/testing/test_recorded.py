@@ -242,7 +242,9 @@ class TestErrorsTeach:
     def test_a_table_that_is_none(self):
         with recorded() as run, pytest.raises(UsageError) as caught:
             run.table("gates")
-        assert str(caught.value).startswith("there is no such table; got 'gates'. There is tables/counterfactual, tables/shapley, ")
+        assert str(caught.value).startswith(
+            "there is no such table; got 'gates'. There is tables/counterfactual, tables/shapley, "
+        )
 
     def test_records_of_what_is_no_record(self):
         with recorded() as run, pytest.raises(UsageError) as caught:
