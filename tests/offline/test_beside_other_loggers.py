@@ -1,4 +1,4 @@
-"""Other rows in the same W&B run: the user's own, and other loggers', through the run or the global one; read back from the file."""
+"""Other rows in the same W&B run, through the run or the global one, the user's and other loggers'; read back from the file."""
 
 from __future__ import annotations
 
