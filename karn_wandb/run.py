@@ -108,6 +108,7 @@ def _instrumented(wandb_run: wandb.Run, config: dict[str, Any]) -> wandb.Run:
             do='Use the Run of the first init, or pass reinit="create_new".',
         )
     if OWN_KEYS[1] not in wandb_run.config:
+        wandb_run.log({}, commit=True)  # or the row that is still open would take in ours
         wandb_run.config.update({key: value for key, value in config.items() if key not in wandb_run.config})  # type: ignore[no-untyped-call]
     return wandb_run
 

@@ -96,7 +96,7 @@ class TestWhatWasLogged:
         with recorded() as run:
             run.log_gate(slot_id="early", gate="G0", passed=True, checks_passed=("slot_free",))
         (row,) = run.table("tables/gates")
-        assert (row["slot_id"], row["gate"], row["passed"], row["env_id"]) == ("early", "G0", True, 0)
+        assert (row["slot"], row["gate"], row["passed"], row["env_id"]) == ("early", "G0", True, 0)
 
     def test_the_code_s_own_w_and_b_rows_are_kept_apart(self):
         with recorded() as run:
