@@ -43,7 +43,7 @@ class UserRows:
         log: Takes what was logged, too.
     """
 
-    def __init__(self, log: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(self, log: Callable[..., None]) -> None:
         self.rows: list[dict[str, Any]] = []
         self._open: dict[str, Any] = {}
         self._log = log
