@@ -15,7 +15,6 @@ from karn_wandb.active import activate
 from karn_wandb.episode import EpisodeLog
 from karn_wandb.errors import KarnError, KarnWarning, UsageError
 from karn_wandb.pipeline import LOG_NAME, KarnCollector, RecordLog, Sink
-from karn_wandb.pipeline.log import TAIL_EVENTS
 from karn_wandb.provenance import as_mapping, context_of, hash_of, info_of
 from karn_wandb.records import EpisodeContext, EpisodeOutcome, KarnConfig, RunInfo
 from karn_wandb.schema.config import OWN_KEYS, config_of, episode_config, overlay, user_config
@@ -128,7 +127,7 @@ def _assemble(
     config = overlay(user, user_config(final))
     context = context_of(episode, final, config)
     writes = not wandb_run.disabled
-    log = RecordLog(Path(wandb_run.dir).parent / LOG_NAME if writes else None, kind.remembered)
+    log = RecordLog(Path(wandb_run.dir).parent / LOG_NAME if writes else None, remember_all=kind.remembers_all)
     collector = KarnCollector(karn, log, sinks if writes else ())
     wandb_run.config.update(episode_config(context), allow_val_change=True)  # type: ignore[no-untyped-call]
     gate = None
@@ -155,11 +154,11 @@ class Run(EpisodeLog):
 
     Attributes:
         wandb_options: Keywords of `wandb.init` that runs of this class insist on.
-        remembered: Newest events that are kept in memory; None keeps all.
+        remembers_all: Whether all events are kept in memory, not only the newest.
     """
 
     wandb_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
-    remembered: ClassVar[int | None] = TAIL_EVENTS
+    remembers_all: ClassVar[bool] = False
 
     def __init__(self, wandb_run: wandb.Run, collector: KarnCollector, gate: LogGate | None = None) -> None:
         super().__init__(collector)

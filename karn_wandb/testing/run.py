@@ -65,7 +65,7 @@ class RecordedRun(Run):
     """
 
     wandb_options: ClassVar[Mapping[str, Any]] = MappingProxyType({"mode": "disabled"})
-    remembered: ClassVar[int | None] = None
+    remembers_all: ClassVar[bool] = True
     started: ClassVar[list[RecordedRun]] = []
 
     def __init__(self, wandb_run: wandb.Run, collector: KarnCollector, gate: LogGate | None = None) -> None:
