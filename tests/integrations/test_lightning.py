@@ -6,9 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from finished import read_finished
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import karn_wandb
 from karn_wandb.integrations import LightningCallback
 from karn_wandb.records import BatchMetrics
 from karn_wandb.testing import recorded
@@ -155,12 +157,11 @@ class TestLightningItself:
         trainer = lightning.Trainer(
             max_epochs=3,
             callbacks=[callback],
-            logger=False,
             accelerator="cpu",
             enable_progress_bar=False,
             enable_model_summary=False,
             default_root_dir=folder,
-            **options,
+            **{"logger": False} | options,
         )
         trainer.fit(module, DataLoader(data, batch_size=8), DataLoader(data, batch_size=16))
         return trainer
@@ -182,6 +183,16 @@ class TestLightningItself:
         with recorded() as run:
             self.fit(lightning, module, LightningCallback(run), tmp_path, check_val_every_n_epoch=2)
         assert [epoch.host.val_loss is None for epoch in run.epochs] == [True, False, True]
+
+    def test_its_own_w_and_b_logger_shares_the_run(self, lightning, module, tmp_path):
+        loggers = pytest.importorskip("lightning.pytorch.loggers")
+        with karn_wandb.init(project="tests", dir=tmp_path) as run:
+            logger = loggers.WandbLogger(experiment=run.wandb, save_dir=tmp_path)
+            self.fit(lightning, module, LightningCallback(run), tmp_path, logger=logger)
+        rows = read_finished(run.records_path.parent / f"run-{run.id}.wandb").rows
+        assert len([row for row in rows if "val_loss" in row]) == 3
+        assert len([row for row in rows if "host/val_loss" in row]) == 3
+        assert not [row for row in rows if "val_loss" in row and "karn/rest" in row]
 
     def test_an_exception_in_training_fails_the_run(self, lightning, module, tmp_path):
         module.training_step = lambda batch, batch_idx: 1 / 0

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from finished import read_finished
 from torch import nn
 
+import karn_wandb
 from karn_wandb.integrations import TransformersCallback
 from karn_wandb.records import BatchMetrics
 from karn_wandb.testing import recorded
@@ -140,10 +142,9 @@ class TestTheTrainerItself:
                 per_device_train_batch_size=4,
                 gradient_accumulation_steps=2,
                 logging_steps=1,
-                report_to=[],
                 disable_tqdm=True,
                 use_cpu=True,
-                **{"eval_strategy": "epoch", "save_strategy": "epoch"} | options,
+                **{"eval_strategy": "epoch", "save_strategy": "epoch", "report_to": []} | options,
             )
             accuracy = lambda p: {"accuracy": float((p.predictions.argmax(-1) == p.label_ids).mean())}  # noqa: E731
             return transformers.Trainer(
@@ -171,3 +172,13 @@ class TestTheTrainerItself:
             trainer(TransformersCallback(run), Model(), eval_strategy="no").train()
         assert [epoch.host.val_loss for epoch in run.epochs] == [None] * 3
         assert all(epoch.host.train_loss is not None for epoch in run.epochs)
+
+    def test_its_own_w_and_b_callback_shares_the_run(self, trainer, tmp_path):
+        """It logs to the global run, which is ours when `reinit` says so."""
+        with karn_wandb.init(project="tests", dir=tmp_path, reinit="finish_previous") as run:
+            trainer(TransformersCallback(run), Model(), report_to=["wandb"]).train()
+        rows = read_finished(run.records_path.parent / f"run-{run.id}.wandb").rows
+        assert len([row for row in rows if "eval/loss" in row]) == 3
+        assert len([row for row in rows if "host/val_loss" in row]) == 3
+        assert not [row for row in rows if "eval/loss" in row and "karn/rest" in row]
+        assert len(list(tmp_path.rglob("run-*.wandb"))) == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import wandb
+from finished import read_finished
 from torch import nn
 
 import karn_wandb
@@ -149,6 +150,7 @@ class TestItIsTheRealPipeline:
             logged(double)
         with karn_wandb.init(project="tests", dir=tmp_path, mode="offline") as real:
             logged(real)
+        read_finished(real.records_path.parent / f"run-{real.id}.wandb")
         rows = list(karn_wandb.load_experiment(tmp_path).records(real.id, via="wandb"))
         told = [e.data for e in double.events]
         kinds = [type(record).__name__ for record in told]
