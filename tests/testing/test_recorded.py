@@ -268,3 +268,15 @@ def test_alerts_are_records(tmp_path: Path):
     with recorded() as run:
         run.emit(karn_wandb.TelemetryEvent("ALERT_RAISED", data=Alert("mine", "look", 1, "info")))
     assert [alert.kind for alert in run.alerts] == ["mine"]
+
+
+def test_keys_in_a_context_that_is_emitted_from_elsewhere_are_not_recorded_either():
+    context = karn_wandb.capture_episode(hyperparameters={"password": "tr0ub4dor"})
+    with recorded() as run:
+        with pytest.warns(KarnWarning, match=r"removed from the configuration: password\."):
+            karn_wandb.emit(karn_wandb.TelemetryEvent("EPISODE_STARTED", data=context))
+        run.log_context(context)  # said once
+    assert [kept.hyperparameters for kept in run.records(karn_wandb.EpisodeContext)[1:]] == [
+        {"password": "[removed: looks like a key]"},
+        {"password": "[removed: looks like a key]"},
+    ]
