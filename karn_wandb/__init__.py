@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from karn_wandb.capture import capture_episode
     from karn_wandb.experiment import Experiment, aggregate, build_report, causal_contributions, load_experiment
     from karn_wandb.pipeline import KarnCollector
-    from karn_wandb.run import Run, init
+    from karn_wandb.run import Run
+    from karn_wandb.start import init
     from karn_wandb.statistics import compare
 
 _HOME = {
@@ -68,14 +69,27 @@ _HOME = {
     "configure": "active",
     "emit": "active",
     "get_collector": "active",
-    "init": "run",
+    "init": "start",
     "interaction_index": "attribution",
     "load_experiment": "experiment",
 }
 """Where each name lives that is loaded when it is first used."""
 
 _ROOMS = frozenset(
-    {"analysis", "attribution", "capture", "charts", "experiment", "pipeline", "records", "schema", "sinks", "statistics"}
+    {
+        "analysis",
+        "attribution",
+        "capture",
+        "charts",
+        "experiment",
+        "integrations",
+        "pipeline",
+        "records",
+        "schema",
+        "sinks",
+        "statistics",
+        "testing",
+    }
 )
 """Rooms that are there without an import of their own, such as `karn_wandb.sinks.Dashboard`; they export the other names."""
 

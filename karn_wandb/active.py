@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from karn_wandb.errors import UsageError
 from karn_wandb.pipeline import KarnCollector
 from karn_wandb.records import KarnConfig, TelemetryEvent
@@ -34,3 +37,13 @@ def get_collector() -> KarnCollector:
 def emit(event: TelemetryEvent) -> TelemetryEvent:
     """Give an event to the process's collector."""
     return get_collector().emit(event)
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """Afterwards the process's collector is what it is now."""
+    before = list(_active)
+    try:
+        yield
+    finally:
+        _active[:] = before

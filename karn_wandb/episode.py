@@ -80,7 +80,7 @@ class EpisodeLog:
 
     def log_context(self, context: EpisodeContext) -> EpisodeContext:
         """Say what is trained; a later context completes an earlier one."""
-        return self._keep(record_of(EpisodeContext, context, {}))
+        return self._keep(self.collector.without_secrets(record_of(EpisodeContext, context, {})))
 
     def log_baseline(self, baseline: HostBaseline | None = None, /, **values: Any) -> HostBaseline:
         """Say how the host does alone: at epoch 0, and at the end of a paired host-only run."""

@@ -68,5 +68,5 @@ class Watch:
             run.save(ending=ending)
 
 
-OPEN_RUNS = Watch()
-"""The process's runs."""
+WATCH = Watch()
+"""The process's own."""

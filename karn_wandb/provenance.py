@@ -60,11 +60,16 @@ def as_mapping(config: Any) -> dict[str, Any]:
     if is_dataclass(config) and not isinstance(config, type):
         return asdict(config)
     import wandb  # noqa: PLC0415 -- takes seconds
-    from wandb.sdk.wandb_helper import parse_config  # noqa: PLC0415 -- the same
 
     given = str(config) if isinstance(config, Path) else config
     try:
+        from wandb.sdk.wandb_helper import parse_config  # noqa: PLC0415 -- the same
+
         return dict(parse_config(given))  # type: ignore[no-untyped-call]
+    except ImportError:  # it is W&B's own helper, and may be gone one day
+        if hasattr(given, "__dict__"):
+            return dict(vars(given))
+        raise UsageError("config cannot be read with this version of wandb", do="Pass a mapping or a dataclass.") from None
     except (wandb.errors.Error, OSError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(
             "config cannot be read", got=str(error), do="Pass a mapping, a dataclass, a namespace, or W&B's YAML file."

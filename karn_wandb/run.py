@@ -1,26 +1,20 @@
-"""`init` and `Run`: an ordinary W&B run with the instrument around it."""
+"""`Run`: an ordinary W&B run with the instrument around it."""
 
 from __future__ import annotations
 
 import atexit
-import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
-from secrets import token_hex
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from karn_wandb.active import activate
 from karn_wandb.episode import EpisodeLog
 from karn_wandb.errors import KarnError, KarnWarning, UsageError
-from karn_wandb.pipeline import LOG_NAME, KarnCollector, RecordLog, Sink, write_log
-from karn_wandb.preemption import OPEN_RUNS
-from karn_wandb.provenance import as_mapping, context_of, hash_of, info_of
-from karn_wandb.records import EpisodeContext, EpisodeOutcome, KarnConfig, RunInfo
-from karn_wandb.schema.config import OWN_KEYS, config_of, episode_config, overlay, user_config
-from karn_wandb.settings import bounded, with_environment
+from karn_wandb.pipeline import KarnCollector
+from karn_wandb.preemption import WATCH
+from karn_wandb.records import EpisodeContext, EpisodeOutcome, RunInfo
 
 if TYPE_CHECKING:
     import wandb
@@ -34,162 +28,19 @@ SAVE_SECONDS = 5.0
 """How long each sink may take to catch up when the process was asked to end."""
 
 
-def init(
-    project: str | None = None,
-    *,
-    episode: EpisodeContext | None = None,
-    karn: KarnConfig | None = None,
-    baseline: str | Path | None = None,
-    claims: str | Path | None = None,
-    sinks: Iterable[Sink] = (),
-    **wandb_options: Any,
-) -> Run:
-    """Start a W&B run with the instrument around it.
-
-    Several runs in one process are kept apart: unless you pass `reinit`, each call makes a run of its own and the
-    global `wandb.run` is left alone. When the W&B server cannot be reached the run goes on offline, with a warning.
-
-    With `id=` and `resume="must"` or "allow" a run goes on where it ended: epochs, the other clocks, analytics and triggers
-    are brought back from its record log, or from its rows in W&B where the log is not at hand. Restoring the model from
-    its checkpoint is yours; `Run.rewind` says when that is older than the last epoch logged.
-
-    Args:
-        project: W&B project.
-        episode: What is trained; when None it is captured from the process and completed by what is logged.
-        karn: Settings of the instrument; environment variables win over them (`settings.with_environment`).
-        baseline: Folder, record log or W&B file with the paired host-only run (same base_seed) to compare with.
-        claims: File of declared hypotheses; its hash goes into the run's config.
-        sinks: Further places where events go, such as `sinks.ConsoleOutput()`.
-        **wandb_options: Every other keyword of `wandb.init`: entity, name, group, tags, mode, dir, config, settings ...
-
-    Returns:
-        The run, also a context manager that finishes it.
-
-    Raises:
-        KarnError: An argument cannot be used.
-        wandb.errors.Error: W&B refuses the run for another reason than being unreachable.
-    """
-    karn = with_environment(karn or KarnConfig(), os.environ)
-    own = config_of(karn, hash_of(claims))
-    user = as_mapping(wandb_options.pop("config", None))
-    taken = sorted(set(user) & set(OWN_KEYS))
-    if taken:
-        raise UsageError(f"config may not use the key {taken[0]!r}", do="This package keeps its own settings there: rename it.")
-    given = episode_config(episode) if episode else {}
-    wandb_options["settings"] = bounded(wandb_options.get("settings"), karn.upload_timeout, os.environ)
-    wandb_run = _start(project, {**user, **own, **given}, wandb_options, strict=karn.strict)
-    try:
-        return _assemble(wandb_run, karn, user=user, episode=episode, baseline=baseline, sinks=tuple(sinks))
-    except KarnError:
-        wandb_run.finish(exit_code=1)
-        raise
-
-
-def _start(project: str | None, config: dict[str, Any], options: dict[str, Any], *, strict: bool) -> wandb.Run:
-    import wandb  # noqa: PLC0415 -- takes seconds
-
-    options.setdefault("reinit", "create_new")
-    try:
-        return wandb.init(project=project, config=config, **options)
-    except wandb.errors.CommError as error:
-        if strict:
-            raise
-        offline = _offline(options)
-        renamed = "" if offline.get("id") == options.get("id") else " under an id of its own, for other runs are open"
-        warnings.warn(
-            f"W&B cannot be reached: {error}. The run goes on offline{renamed}; `wandb sync` sends it later.",
-            KarnWarning,
-            stacklevel=3,
-        )
-        return wandb.init(project=project, config=config, **offline)
-
-
-def _offline(options: dict[str, Any]) -> dict[str, Any]:
-    """The options of the same run offline.
-
-    W&B's own process holds on to the id of a run that it could not start, and refuses it from then on. It lets go when it
-    is shut down, which would end other runs that are open.
-    """
-    import wandb  # noqa: PLC0415 -- takes seconds
-
-    w_and_b = wandb.setup()
-    if options.get("id") is None and w_and_b.settings.run_id is None:
-        return {**options, "mode": "offline"}
-    if getattr(w_and_b, "most_recent_active_run", "unknown") is not None:  # it is not documented, so it may go
-        return {**options, "mode": "offline", "id": token_hex(4), "resume": None}
-    wandb.teardown()
-    return {**options, "mode": "offline"}
-
-
-def _assemble(
-    wandb_run: wandb.Run,
-    karn: KarnConfig,
-    *,
-    user: dict[str, Any],
-    episode: EpisodeContext | None,
-    baseline: str | Path | None,
-    sinks: tuple[Sink, ...],
-) -> Run:
-    final = dict(wandb_run.config)
-    karn = KarnConfig.from_plain(overlay(karn.to_plain(), final.get("karn", {})))
-    config = overlay(user, user_config(final))
-    context = context_of(episode, final, config)
-    writes = not wandb_run.disabled
-    log_path = Path(wandb_run.dir).parent / LOG_NAME if writes else None
-    present = _bring_back(wandb_run, log_path) if log_path else frozenset()
-    log = RecordLog(log_path)
-    resumed_at = log.next_sequence
-    collector = KarnCollector(karn, log, sinks if writes else ())
-    earlier = collector.episode().store if resumed_at else None
-    if earlier is not None and earlier.context is not None:
-        from karn_wandb.resume import continued  # noqa: PLC0415 -- needed by a resumed run only
-
-        context = continued(earlier.context, context, given=episode is not None)
-    gate = None
-    if writes:
-        from karn_wandb.sinks import LogGate, WandbSink  # noqa: PLC0415 -- loads wandb
-
-        gate = LogGate(wandb_run)
-        wandb_run.config.update(episode_config(context), allow_val_change=True)  # type: ignore[no-untyped-call]
-        collector.follow(WandbSink(wandb_run, gate, log.events, log.path, present=present, told=resumed_at))
-    run = Run(wandb_run, activate(collector), gate)
-    run.log_info(info_of(wandb_run, config))
-    if earlier is None or context != earlier.context:
-        run.log_context(context)
-    if baseline is not None:
-        from karn_wandb.experiment.baseline import paired_baseline  # noqa: PLC0415 -- loads pandas
-
-        paired = paired_baseline(baseline, context.base_seed, context.host_params)
-        if earlier is None or paired != earlier.baseline:
-            run.log_baseline(paired)
-    return run
-
-
-def _bring_back(wandb_run: wandb.Run, log_path: Path) -> frozenset[int]:
-    """Lay out the record log of a run that is resumed as far as it is known; gives the events that W&B has."""
-    if wandb_run.settings.resume is None:
-        return frozenset()
-    from karn_wandb.resume import RESUMING, past_of  # noqa: PLC0415 -- needed by a resumed run only
-
-    if wandb_run.settings.resume not in RESUMING:
-        return frozenset()
-    past = past_of(wandb_run)
-    if past.events:
-        write_log(log_path, past.events)
-    said = [*past.damage]
-    if wandb_run.settings.resume == "must" and not past.events:
-        said.append("nothing that an earlier process logged is at hand, so it begins anew")
-    for line in said:
-        warnings.warn(f"run {wandb_run.id} is resumed: {line}", KarnWarning, stacklevel=4)
-    return past.present
-
-
 class Run(EpisodeLog):
     """A W&B run and the instrument around it; made by `init`.
 
     Logs the episode (0, 0) itself; `episode` gives the same methods for others. Use it as a context manager, or call
     `finish`.
+
+    Attributes:
+        wandb_options: Keywords of `wandb.init` that runs of this class insist on.
+        remembers_all: Whether all events are kept in memory, not only the newest.
     """
+
+    wandb_options: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    remembers_all: ClassVar[bool] = False
 
     def __init__(self, wandb_run: wandb.Run, collector: KarnCollector, gate: LogGate | None = None) -> None:
         super().__init__(collector)
@@ -199,8 +50,9 @@ class Run(EpisodeLog):
         self._ended = {(env_id, episode_idx) for env_id, episode_idx, _ in collector.concluded}
         self._last_outcome = next(reversed(collector.concluded.values()), None)
         self._finished: EpisodeOutcome | None = None
+        open_runs.append(self)
         atexit.register(self._abandon)
-        OPEN_RUNS.add(self)
+        WATCH.add(self)
 
     @property
     def wandb(self) -> wandb.Run:
@@ -370,7 +222,9 @@ class Run(EpisodeLog):
 
     def _close(self) -> None:
         atexit.unregister(self._abandon)
-        OPEN_RUNS.remove(self)
+        WATCH.remove(self)
+        if self in open_runs:
+            open_runs.remove(self)
         if self._gate is not None:
             self._gate.close()
         if not self.collector.close():
@@ -386,3 +240,7 @@ class Run(EpisodeLog):
             self._flush()
         finally:
             self._end(exit_code=None if raised is None else 1)
+
+
+open_runs: list[Run] = []
+"""Runs of the process that are not finished."""

@@ -31,3 +31,10 @@ def offline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }.items():
             patch.setenv(name, value)
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def wandb_is_offline(request: pytest.FixtureRequest) -> None:
+    """W&B reads the environment once a process, at the first run that is started: whichever test that is, it is offline."""
+    if request.node.get_closest_marker("offline"):
+        request.getfixturevalue("offline_folder")

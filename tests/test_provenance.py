@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import sys
 from argparse import Namespace
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -142,3 +143,12 @@ class TestClaims:
     def test_that_cannot_be_read_are_an_error(self, tmp_path, name):
         with pytest.raises(ClaimsError, match=r"the claims file .* cannot be read; got .* Check the path\."):
             hash_of(tmp_path / name)
+
+
+def test_without_w_and_b_s_own_reader_namespaces_are_read_and_files_are_not(monkeypatch):
+    """It is private to W&B, and may be gone in a version to come."""
+    monkeypatch.setitem(sys.modules, "wandb.sdk.wandb_helper", None)
+    assert as_mapping(Namespace(lr=0.1)) == {"lr": 0.1}
+    with pytest.raises(UsageError) as caught:
+        as_mapping("config.yaml")
+    assert str(caught.value) == "config cannot be read with this version of wandb. Pass a mapping or a dataclass."

@@ -91,7 +91,9 @@ def test_completion_offers_every_public_name():
     assert dir(karn_wandb) == sorted(karn_wandb.__all__)
 
 
-@pytest.mark.parametrize("room", ["analysis", "attribution", "capture", "pipeline", "records", "sinks"])
+@pytest.mark.parametrize(
+    "room", ["analysis", "attribution", "capture", "integrations", "pipeline", "records", "sinks", "testing"]
+)
 def test_what_a_room_exports_is_there_and_documented(room):
     package = import_module(f"karn_wandb.{room}")
     assert len(set(package.__all__)) == len(package.__all__)
@@ -102,6 +104,6 @@ def test_what_a_room_exports_is_there_and_documented(room):
 
 
 def test_rooms_are_there_without_an_import_of_their_own():
-    program = "import karn_wandb; print(karn_wandb.sinks.Dashboard.__name__, karn_wandb.analysis.PPODiagnosis.__name__)"
+    program = "import karn_wandb; print(karn_wandb.sinks.Dashboard.__name__, karn_wandb.testing.recorded.__name__)"
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert told.stdout.split() == ["Dashboard", "PPODiagnosis"]
+    assert told.stdout.split() == ["Dashboard", "recorded"]

@@ -7,8 +7,10 @@ import time
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from karn_wandb.errors import KarnWarning, UsageError
+from karn_wandb.pipeline.clocks import Clocks
 from karn_wandb.pipeline.delivery import Delivery, Follower, Immediate, Sink
 from karn_wandb.pipeline.desk import READINGS, Analyst, Condition, Desk, EpisodeKey, key_of
 from karn_wandb.pipeline.history import back_to, standing, went_back
@@ -17,29 +19,28 @@ from karn_wandb.pipeline.state import EpisodeState
 from karn_wandb.records import (
     RECORD_OF,
     CounterfactualMatrix,
-    DenseTrace,
     EpisodeContext,
     EpisodeOutcome,
     EpochSnapshot,
     GateEvaluationTrace,
     HealthReport,
     KarnConfig,
-    LayerStatistics,
     Record,
+    RunInfo,
     StageTransition,
     TelemetryEvent,
     TelemetryEventType,
 )
-from karn_wandb.schema import CLOCK_OF, scope_of
+from karn_wandb.schema.secrets import record_without_secrets, removal_notice
 
 ANALYSIS_SECONDS = 60.0
-
-IN_TRAINING = (*READINGS, LayerStatistics)
-"""Records that may be of the epoch in training, which need not come to its end."""
 
 _EVENT_OF: dict[type[Record], TelemetryEventType] = {
     record: event_type for event_type, record in RECORD_OF.items() if record in READINGS
 }
+
+
+R = TypeVar("R", bound=Record)
 
 
 class KarnCollector:
@@ -70,8 +71,7 @@ class KarnCollector:
         self._episodes: dict[EpisodeKey, EpisodeState] = {}
         self._desks: dict[EpisodeKey, Desk] = {}
         self._begun: dict[EpisodeKey, None] = {}
-        self._ticks: dict[tuple[str, str], int] = {}
-        self._epoch_ticks: dict[str, int] = {}
+        self._clocks = Clocks()
         self._warned: set[str] = set()
         self._raised: dict[str, Exception] = {}
         self._analyst = Analyst(self._desks, self._keep_reading)
@@ -102,7 +102,7 @@ class KarnCollector:
         untold: list[tuple[TelemetryEvent, Record]] = []
         for event in self.log.events():
             state = self.episode(event.env_id, event.episode_idx, scoped=event.scoped)
-            self._restore_clock(state, event)
+            self._clocks.restore(state, event)
             if back_to(event) is not None:
                 self._rebuild(state, event)
             else:
@@ -130,17 +130,6 @@ class KarnCollector:
         own = (event for event in self.log.events() if key_of(event) == key and (event.sequence or 0) <= end)
         for event in standing(own):
             self._restore(state, event)
-
-    def _restore_clock(self, state: EpisodeState, event: TelemetryEvent) -> None:
-        if event.tick is None:
-            return
-        prefix, clock, epoch = scope_of(event), CLOCK_OF.get(type(event.data)), _epoch_of(event.data)
-        if clock is not None:
-            self._ticks[prefix, clock] = max(event.tick, self._ticks.get((prefix, clock), -1))
-        elif epoch is not None:
-            if state.tick_offset is None:
-                state.tick_offset = event.tick - epoch
-            self._observe_epoch_tick(prefix, event, event.tick)
 
     def _restore_end(self, event: TelemetryEvent) -> None:
         """An episode that was finished stays so; one that failed, or the run's own, may go on."""
@@ -220,11 +209,21 @@ class KarnCollector:
     def _take(self, event: TelemetryEvent) -> None:
         if self.closed:
             raise UsageError("nothing can be logged after finish", got=event.event_type.name, do="Call finish() last.")
+        if isinstance(event.data, EpisodeContext | RunInfo):
+            event.amend(self.without_secrets(event.data))
         state = self._episodes.get(key_of(event)) or self.episode(event.env_id, event.episode_idx, scoped=event.scoped)
         self._validate(state, event)
         self._append(state, event)
         if isinstance(event.data, Record):
             state.slots.observe(event.data)
+
+    def without_secrets(self, record: R) -> R:
+        """The record as it is kept: what looks like a key is removed from its configuration, and said once."""
+        found: list[str] = []
+        clean = record_without_secrets(record, found)
+        if found:
+            self._warn_once("secrets", removal_notice(found))
+        return clean
 
     def _validate(self, state: EpisodeState, event: TelemetryEvent) -> None:
         if isinstance(event.data, EpochSnapshot):
@@ -251,7 +250,7 @@ class KarnCollector:
                 pass
 
     def _append(self, state: EpisodeState, event: TelemetryEvent) -> None:
-        event.stamp(self.log.next_sequence, self._tick(state, event))
+        event.stamp(self.log.next_sequence, self._clocks.tick(state, event))
         self.log.append(event)
         self._analysis.offer(event)
 
@@ -268,26 +267,6 @@ class KarnCollector:
         )
         with self._lock:
             self._append(self._episodes[key_of(cause)], event)
-
-    def _tick(self, state: EpisodeState, event: TelemetryEvent) -> int | None:
-        prefix = scope_of(event)
-        clock = CLOCK_OF.get(type(event.data))
-        if clock is not None:
-            key = (prefix, clock)
-            self._ticks[key] = self._ticks.get(key, -1) + 1
-            return self._ticks[key]
-        epoch = _epoch_of(event.data)
-        if epoch is None:
-            return event.tick
-        if state.tick_offset is None:  # the episode begins: it goes on where the environment's last one ended
-            state.tick_offset = self._epoch_ticks.get(prefix, 0)
-        return self._observe_epoch_tick(prefix, event, state.tick_offset + epoch)
-
-    def _observe_epoch_tick(self, prefix: str, event: TelemetryEvent, tick: int) -> int:
-        """Keep where an environment's epoch clock has come to; gives the tick."""
-        if not isinstance(event.data, IN_TRAINING):
-            self._epoch_ticks[prefix] = max(tick, self._epoch_ticks.get(prefix, 0))
-        return tick
 
     def settle(self, env_id: int = 0, episode_idx: int = 0, *, scoped: bool = False) -> None:
         """An episode ends: keep the readings that were waiting for more of it."""
@@ -382,10 +361,3 @@ class KarnCollector:
             each = [follower.close(max(0.0, deadline - time.monotonic())) for follower in self.followers]
             closed = all(each)
         return closed
-
-
-def _epoch_of(data: object) -> int | None:
-    if isinstance(data, DenseTrace):
-        return data.window_end_epoch
-    epoch = getattr(data, "epoch", None)
-    return epoch if isinstance(epoch, int) else None

@@ -48,15 +48,16 @@ class RecordLog:
     Args:
         path: The file, made with its folder when missing and continued when it exists; None keeps nothing but the
             newest events in memory.
+        remember_all: Keep all events in memory, not only the newest.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, remember_all: bool = False) -> None:
         self.path = path
         self.changed = threading.Condition()
         self.next_sequence = 0
         self.dropped = 0
         self.last_error: OSError | None = None
-        self._tail: deque[TelemetryEvent] = deque(maxlen=TAIL_EVENTS)
+        self._tail: deque[TelemetryEvent] = deque(maxlen=None if remember_all else TAIL_EVENTS)
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._flushed_at = time.monotonic()

@@ -170,6 +170,10 @@ class TelemetryEvent(Record):
         object.__setattr__(self, "sequence", sequence)
         object.__setattr__(self, "tick", tick)
 
+    def amend(self, data: Record) -> None:
+        """Put another record in place of the one that an event which nobody has seen yet carries."""
+        object.__setattr__(self, "data", data)
+
     @property
     def payload(self) -> Record:
         """What was handed in: the record, or the event itself when it carries free-form data only."""

@@ -45,6 +45,9 @@ REST = "karn/rest"
 PART, PARTS = "karn/part", "karn/parts"
 """Keys of an event whose text is too long for one row: a piece of it in a row before; how many such rows belong to this one."""
 
+USER_STEP = "user_step"
+"""Key of the `step=` that a user passed to W&B's own `log`, in the user's row."""
+
 EPISODE = "episode"
 """Key beside the clock, in rows of a scoped episode: index of the episode in its environment."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Container, Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import wandb
 
 from karn_wandb.pipeline.history import standing
 from karn_wandb.records import Alert, Record, TelemetryEvent
-from karn_wandb.schema import CLOCKS, EPISODE, FAMILIES, PART, PARTS, REST, encode_rows, scope
+from karn_wandb.schema import CLOCKS, EPISODE, FAMILIES, PART, PARTS, REST, USER_STEP, encode_rows, scope
 from karn_wandb.schema.tables import histograms
 from karn_wandb.sinks.views import Views
 
@@ -28,24 +29,42 @@ NO_WAIT = 0.001
 
 
 class LogGate:
-    """Keeps a user's half row and our rows apart.
+    """Keeps a user's rows and ours apart.
 
     W&B has one pending row a run: `log({...}, commit=False)` adds to it and the next commit sends it, whoever makes
     it. So while a user's row is open, ours wait; and both never write at the same time.
+
+    W&B has one step a run, too: each row moves it on, and a row whose `step=` lies behind it is dropped. Ours move it, so
+    a user's `step=` would soon lie behind. It becomes the column `user_step` of the row instead, and no row is dropped.
     """
 
     def __init__(self, run: WandbRun) -> None:
         self._log: Callable[..., None] = run.log
         self._free = threading.Condition(threading.RLock())
         self._open = False
+        self._open_step: int | None = None
         self._closing = False
         setattr(run, "log", self._user_log)  # noqa: B010 -- the one place every call of the user passes
+        if wandb.run is run:
+            setattr(wandb, "log", self._user_log)  # noqa: B010 -- W&B put the run's own method there; its finish takes ours away
 
     def _user_log(self, data: dict[str, Any], step: int | None = None, commit: bool | None = None) -> None:
         with self._free:
-            self._log(data, step=step, commit=commit)
-            self._open = commit is False or (commit is None and step is not None)
+            if step is not None:
+                if self._open and self._open_step not in (None, step):
+                    self._commit()
+                data = {USER_STEP: step, **data}
+                self._open_step = step
+            self._log(data, commit=commit)
+            self._open = commit is False
+            if not self._open:
+                self._open_step = None
             self._free.notify_all()
+
+    def _commit(self) -> None:
+        """Send the user's row as it is; an empty row adds nothing to it."""
+        self._log({}, commit=True)
+        self._open, self._open_step = False, None
 
     def log(self, row: dict[str, Any]) -> None:
         """Log a row of ours as soon as no user's row is open."""
@@ -54,9 +73,12 @@ class LogGate:
             self._log(row)
 
     def close(self) -> None:
-        """The run ends: an open row is committed by what comes next, as W&B does at finish."""
+        """The run ends: a user's row that is still open is sent, and ours wait no longer."""
         with self._free:
             self._closing = True
+            if self._open:
+                with suppress(wandb.errors.UsageError):  # the user has finished the W&B run already
+                    self._commit()
             self._free.notify_all()
 
 
@@ -122,6 +144,7 @@ class WandbSink:
         if prefix:
             self._run.define_metric(prefix + EPISODE, hidden=True)
         else:
+            self._run.define_metric(USER_STEP, hidden=True)
             for key in (REST, PART, PARTS):
                 self._run.define_metric(key, hidden=True, summary="none")
 

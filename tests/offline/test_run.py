@@ -350,24 +350,6 @@ def hooks_of(model):
     return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
 
 
-class TestBesideTheUsersOwnCalls:
-    def test_a_users_half_row_is_committed_by_the_user_alone(self, start):
-        with start() as run:
-            run.wandb.log({"mine/a": 1}, commit=False)
-            run.log_epoch(val_accuracy=50.0)
-            run.wandb.log({"mine/b": 2})
-        mine = [row for row in file_of(run).rows if "mine/a" in row or "mine/b" in row]
-        assert len(mine) == 1
-        assert (mine[0]["mine/a"], mine[0]["mine/b"]) == (1, 2)
-        assert not any(key.startswith("host/") for key in mine[0])
-
-    def test_a_half_row_left_open_does_not_hold_up_the_end(self, start):
-        with start() as run:
-            run.wandb.log({"mine/a": 1}, commit=False)
-            run.log_epoch(val_accuracy=50.0)
-        assert any(row.get("host/val_accuracy") == 50.0 for row in file_of(run).rows)
-
-
 class TestFailure:
     def test_an_exception_marks_the_run_failed_with_its_reason(self, start):
         run = start()
