@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest.register_assert_rewrite("service.checks")
+
 settings.register_profile("karn", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("search", parent=settings.get_profile("karn"), derandomize=False, max_examples=500)
 settings.load_profile("karn")
@@ -31,3 +33,15 @@ def offline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }.items():
             patch.setenv(name, value)
         yield folder
+
+
+@pytest.fixture
+def wandb_service(tmp_path):
+    """The stand-in for the W&B service, empty, with this process's W&B pointed at it and its files in `tmp_path`."""
+    import wandb
+    from service import Service, online
+
+    if tuple(map(int, wandb.__version__.split(".")[:2])) < (0, 31):
+        pytest.skip("the stand-in speaks what wandb 0.31 and newer speak")
+    with Service() as service, online(service, tmp_path):
+        yield service

@@ -1,0 +1,29 @@
+"""A stand-in for the W&B service, for tests: our model of W&B, spoken to by the real SDK.
+
+`Service` is an HTTP server on the loopback interface, in the test's process. The real `wandb` package logs to it, and
+the real `wandb.Api()` reads from it: both go through wandb-core, a program of its own, so nothing less than a server
+would do. It is not W&B. It was written from W&B's documentation and from what the SDK sends, and never compared with
+the service.
+
+What a passing test shows: our calls are well formed and accepted by the SDK, what we send is what we meant, and our
+code reads its own data back through W&B's client, also when the service refuses, hangs or loses answers.
+
+What stays unproven: that the service itself takes filters, orders, samples and states as we read the documentation;
+that its pages draw what we log; its limits (rates, sizes, number of metrics); when it exports history to Parquet; users,
+teams, permissions, registries, launch, automations; that a name is refused which it refuses. Known differences:
+a run that was killed stays `running` until a test calls `crash`; sampled history takes rows at even distances instead of
+random ones; filters on config keys with dots in them, which W&B has trouble with, find what they name; sweeps search by
+grid or at random only and stop no run early; `$regex` is Python's; rewinding and forking runs are refused.
+
+`python -m tests.smoke_real_wandb` makes the same checks against the service itself, for someone with an account.
+
+Modules: `service` is what a test sees, `server` the HTTP routes, `graphql` the walk over plain data, `queries` and
+`mutations` the root fields, `runs`, `history`, `filters`, `files`, `blobs`, `artifacts`, `artifact_nodes`, `sweeps` and
+`views` the state, `faults` what is to go wrong, `environment` how a process is made to talk to it, `checks` what must
+hold on the stand-in and on W&B alike.
+"""
+
+from .environment import online
+from .service import Service
+
+__all__ = ["Service", "online"]
