@@ -18,7 +18,7 @@ grid or at random only and stop no run early; `$regex` is Python's; rewinding an
 `python -m tests.smoke_real_wandb` makes the same checks against the service itself, for someone with an account.
 
 Modules: `service` is what a test sees, `server` the HTTP routes, `graphql` the walk over plain data, `queries` and
-`mutations` the root fields, `runs`, `history`, `filters`, `files`, `blobs`, `artifacts`, `artifact_nodes`, `sweeps` and
+`mutations` the root fields, `runs`, `history`, `exports`, `filters`, `files`, `blobs`, `artifacts`, `artifact_nodes`, `sweeps` and
 `views` the state, `faults` what is to go wrong, `environment` how a process is made to talk to it, `checks` what must
 hold on the stand-in and on W&B alike.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -49,7 +49,7 @@ class History(Lines):
     @cached_property
     def keys(self) -> dict[str, Any]:
         """What there is to be read: the keys, of nested values too, how often, and the last step."""
-        counts = Counter(key for row in self.rows for key in _flat(row))
+        counts = Counter(key for row in self.rows for key, _ in flat(row))
         keys = {key: {"typeCounts": [{"type": "number", "count": count}]} for key, count in counts.items()}
         return {"keys": keys, "lastStep": max((row["_step"] for row in self.rows), default=-1), "sets": []}
 
@@ -71,6 +71,15 @@ def sampled(rows: list[Row], spec: Mapping[str, Any]) -> list[Row]:
     return [_sendable(row) for row in _thinned(whole if keys else chosen, spec.get("samples"))]
 
 
+def flat(row: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Keys and values of a row, with dots in the keys of nested values, as they are listed and exported."""
+    for key, value in row.items():
+        if isinstance(value, Mapping) and "_type" not in value:
+            yield from flat(value, f"{before}{key}.")
+        else:
+            yield before + key, value
+
+
 def _thinned(rows: list[Row], samples: int | None) -> list[Row]:
     if samples is None or len(rows) <= samples:
         return rows
@@ -87,14 +96,6 @@ def _at(row: Mapping[str, Any], key: str) -> Any:
     first, _, rest = key.partition(".")
     inner = row.get(first)
     return _at(inner, rest) if rest and isinstance(inner, Mapping) else _NOTHING
-
-
-def _flat(row: Mapping[str, Any], before: str = "") -> Iterable[str]:
-    for key, value in row.items():
-        if isinstance(value, Mapping) and "_type" not in value:
-            yield from _flat(value, f"{before}{key}.")
-        else:
-            yield before + key
 
 
 def _sendable(value: Any) -> Any:

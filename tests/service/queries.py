@@ -67,6 +67,7 @@ class Queries:
         made, used, files = service.artifacts.of_run(run), service.artifacts.used_by(run), service.files
         return {
             **run_node(run, self._name_of(run.entity, run.project)),
+            "parquetHistory": lambda live_keys=(): service.exports.node(run),  # noqa: ARG005 -- all keys, as they are few
             "fileCount": len(files.names(run)),
             "files": lambda names=None, pattern=None, after=None, first=None: connection(
                 files.chosen(run, names, pattern), lambda name: files.node(run, name), first, after

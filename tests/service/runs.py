@@ -115,7 +115,7 @@ _STREAMS = {"wandb-history.jsonl": "history", "wandb-events.jsonl": "events", "o
 
 
 def run_node(run: Run, project: Node) -> Node:
-    """The run as GraphQL reads it, without its files and artifacts."""
+    """The run as GraphQL reads it, without its files, exports and artifacts."""
     return {
         "__typename": "Run",
         "id": run.storage_id,
@@ -154,7 +154,6 @@ def run_node(run: Run, project: Node) -> Node:
         "history": lambda min_step=0, max_step=None, samples=None: page(run.rows, min_step, max_step, samples),
         "events": lambda samples=None: run.events.lines[:samples],
         "sampledHistory": lambda specs: [sampled(run.rows, json.loads(spec)) for spec in specs],
-        "parquetHistory": lambda live_keys=(): {"parquetUrls": [], "liveData": []},
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from .artifacts import Artifact, Artifacts
 from .blobs import Blobs, now
+from .exports import Exports
 from .faults import Faults
 from .files import RunFiles
 from .graphql import RefusedError, answer, read
@@ -37,7 +38,7 @@ class Service:
         url: Where it listens; for `WANDB_BASE_URL`.
         runs: Runs by entity, project and id; `run` finds one by its id.
         projects: When each was made, by entity and name.
-        artifacts, sweeps, views, charts, files, blobs: The rest of the state.
+        artifacts, sweeps, views, charts, files, exports, blobs: The rest of the state.
         faults: What is to go wrong.
         requests: How many requests there were by operation (`Runs`, `UpsertBucket`, ...) or route (`file_stream`,
             `upload`, `download`).
@@ -54,6 +55,7 @@ class Service:
         self.charts: dict[str, dict[str, Any]] = {}
         self.blobs = Blobs(self.url)
         self.files = RunFiles(self.blobs)
+        self.exports = Exports(self.blobs)
         self.artifacts = Artifacts(self.blobs)
         self.sweeps = Sweeps()
         self.views = Views()
@@ -110,6 +112,11 @@ class Service:
     def crash(self, run_id: str) -> None:
         """Say that a run crashed, as W&B does minutes after the last sign of life of one that did not end."""
         self.run(run_id).state = "crashed"
+
+    def export(self, run_id: str) -> None:
+        """Make Parquet files of a run's history so far, as W&B does at times nobody knows."""
+        with self._lock:
+            self.exports.make(self.run(run_id))
 
     def runs_of(self, entity: str, project: str) -> list[Run]:
         """The runs of a project, from oldest to newest."""

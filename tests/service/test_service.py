@@ -105,3 +105,17 @@ def service_with_two_runs(tmp_path_factory):
         karn_wandb.init(project="p", id="a", name="run-a", config={"lr": 0.1}).finish()
         karn_wandb.init(project="p", id="b", name="run-b", config={"lr": 0.2}, tags=["odd"]).finish()
         yield service
+
+
+def test_an_exported_history_is_read_from_parquet_with_the_live_rows_behind_it(wandb_service, tmp_path):
+    with karn_wandb.init(project="p", id="r") as run:
+        for epoch in (1, 2):
+            run.log_epoch(epoch=epoch, val_loss=float(epoch))
+    wandb_service.export("r")
+    with karn_wandb.init(project="p", id="r", resume="must") as run:
+        run.log_epoch(epoch=3, val_loss=3.0)
+    read = wandb.Api().run(f"{wandb_service.entity}/p/r")
+    assert [row["host/val_loss"] for row in read.scan_history(keys=["host/val_loss"])] == [1.0, 2.0, 3.0]
+    assert [row["_step"] for row in read.scan_history()] == [row["_step"] for row in wandb_service.run("r").rows]
+    result = read.download_history_exports(tmp_path / "exports", require_complete_history=False)
+    assert [path.suffix for path in result.paths] == [".parquet"]
