@@ -118,7 +118,7 @@ class _Walk:
                 yield from self.fields(each.selection_set)
 
     def _included(self, selection: Any) -> bool:
-        given = {each.name.value: self._arguments(each)["if"] for each in selection.directives}
+        given = {each.name.value: self._arguments(each)["if"] for each in selection.directives or ()}
         return bool(given.get("include", True)) and not given.get("skip", False)
 
     def _value(self, node: Node, field: FieldNode) -> Any:
@@ -141,7 +141,7 @@ class _Walk:
         return function(**arguments)
 
     def _arguments(self, node: Any) -> dict[str, Any]:
-        values = {each.name.value: value_from_ast_untyped(each.value, self.variables) for each in node.arguments}
+        values = {each.name.value: value_from_ast_untyped(each.value, self.variables) for each in node.arguments or ()}
         return _spelled(values)
 
 
