@@ -183,7 +183,9 @@ class Queries:
         sweeps = [sweep for sweep in self._service.sweeps.all.values() if (sweep.entity, sweep.project) == home]
         return {
             "totalSweeps": len(sweeps),
-            "sweeps": lambda after=None, first=None: connection(sweeps, self.sweep, first, after),
+            "sweeps": lambda after=None, first=None, filters=None: connection(
+                [sweep for sweep in sweeps if matches(sweep.seen(), parsed(filters))], self.sweep, first, after
+            ),
             "sweep": lambda sweep_name: self.sweep(next((each for each in sweeps if each.name == sweep_name), None)),
         }
 

@@ -7,7 +7,10 @@ import pytest
 from service import Service, online
 from service.checks import CHECKS, Bench
 
-pytestmark = pytest.mark.online
+pytestmark = [
+    pytest.mark.online,
+    pytest.mark.filterwarnings("ignore:unclosed file .*sweep-:ResourceWarning"),  # W&B's own, of a sweep's config
+]
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,8 @@ import os
 import pytest
 import wandb
 
+from wandb.sdk.lib.service.service_connection import WandbApiFailedError
+
 import karn_wandb
 
 pytestmark = pytest.mark.online
@@ -59,7 +61,7 @@ def test_unknown_fields_are_null_and_noted_and_unknown_root_fields_refused(wandb
 
 def test_a_filter_operator_nobody_documented_is_refused(wandb_service):
     karn_wandb.init(project="p").finish()
-    with pytest.raises(wandb.errors.CommError, match=r"unknown operator \$near"):
+    with pytest.raises(WandbApiFailedError, match=r"unknown operator \$near"):
         list(wandb.Api().runs(f"{wandb_service.entity}/p", filters={"config.lr": {"$near": 1}}))
 
 

@@ -56,12 +56,12 @@ for epoch in range(1, int(epochs) + 1):
 print("logged", flush=True)
 time.sleep(float(wait))
 if len(sys.argv) > 6:
-    raise SystemExit(int(sys.argv[6]))
+    sys.exit(int(sys.argv[6]))
 run.finish()
 """
 
 
-@check("a trainer killed with SIGKILL: what had been sent stays, and the run is not called finished", slow=True)
+@check("a trainer killed with SIGKILL: what had been sent stays, and the run is not called finished")
 def killed(bench: Bench) -> None:
     run_id, epochs = bench.new_id("killed"), 20
     trainer = bench.python(TRAINER, run_id, str(epochs), "600")
@@ -76,7 +76,7 @@ def killed(bench: Bench) -> None:
     assert [row["host/val_loss"] for row in found.scan_history(keys=["host/val_loss"])] == [1.0 / n for n in range(1, epochs + 1)]
 
 
-@check("a trainer that ends without finish, with an exit code", slow=True)
+@check("a trainer that ends without finish, with an exit code")
 def exits(bench: Bench) -> None:
     run_id = bench.new_id("exited")
     trainer = bench.python(TRAINER, run_id, "3", "0", "3")
@@ -86,7 +86,7 @@ def exits(bench: Bench) -> None:
     assert len(list(bench.read(run_id).scan_history(keys=["host/val_loss"]))) == 3
 
 
-@check("an offline run, sent later by `wandb sync`", slow=True)
+@check("an offline run, sent later by `wandb sync`")
 def sync(bench: Bench) -> None:
     with bench.init(id=bench.new_id("later"), mode="offline", tags=["offline"], config={"lr": 3.0}) as run:
         for epoch in range(1, 4):
