@@ -67,7 +67,7 @@ class Queries:
         made, used, files = service.artifacts.of_run(run), service.artifacts.used_by(run), service.files
         return {
             **run_node(run, self._name_of(run.entity, run.project)),
-            "parquetHistory": lambda live_keys=(): service.exports.node(run),  # noqa: ARG005 -- all keys, as they are few
+            "parquetHistory": lambda live_keys=(): service.exports.node(run),
             "fileCount": len(files.names(run)),
             "files": lambda names=None, pattern=None, after=None, first=None: connection(
                 files.chosen(run, names, pattern), lambda name: files.node(run, name), first, after
@@ -164,7 +164,7 @@ class Queries:
                 ordered(chosen(filters), order, Run.seen), self.run, first, after
             ),
             "run": lambda name: self.run(named.get(name)),
-            "bucket": lambda name, missing_ok=False: self.run(named.get(name)),  # noqa: ARG005 -- missing is always null
+            "bucket": lambda name, missing_ok=False: self.run(named.get(name)),
         }
 
     def _artifacts(self, home: tuple[str, str]) -> Node:

@@ -80,7 +80,8 @@ class Run:
             elif name in _STREAMS:
                 getattr(self, _STREAMS[name]).put(client, chunk.get("offset", 0), content)
         self.heartbeat_at = now()
-        self.state = "preempting" if body.get("preempting") else "running"
+        if self.state != "crashed":
+            self.state = "preempting" if body.get("preempting") else "running"
         if body.get("complete"):
             self.exit_code = body.get("exitcode", 0)
             self.state = "failed" if self.exit_code else "finished"

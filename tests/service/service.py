@@ -110,7 +110,7 @@ class Service:
         return found
 
     def crash(self, run_id: str) -> None:
-        """Say that a run crashed, as W&B does minutes after the last sign of life of one that did not end."""
+        """Say that a run crashed, as W&B does minutes after the last sign of life; until it is resumed or ends."""
         self.run(run_id).state = "crashed"
 
     def export(self, run_id: str) -> None:

@@ -121,7 +121,7 @@ def files(bench: Bench) -> None:
 def table_as_frame(bench: Bench) -> None:
     frame = _artifact(bench, "owntable").get("own/table").get_dataframe()
     assert list(frame.columns) == ["slot", "value"]
-    assert [tuple(None if value != value else value for value in row) for row in frame.values.tolist()] == list(logged.TABLE)  # noqa: PLR0124, PD011
+    assert [tuple(None if value != value else value for value in row) for row in frame.values.tolist()] == list(logged.TABLE)  # noqa: PLR0124
 
 
 @check("the package's own tables back")
@@ -133,8 +133,8 @@ def own_tables(bench: Bench) -> None:
 @check("the increments of a table back, all of them")
 def increments(bench: Bench) -> None:
     artifact = _artifact(bench, "ownincremental")
-    tables = [artifact.get(path.removesuffix(".table.json")) for path in artifact.manifest.entries]
-    assert sorted(row for table in tables for row in table.data) == [[step, step / 2] for step in range(logged.INCREMENTS)]
+    table = artifact.get(next(iter(artifact.manifest.entries)).removesuffix(".table.json"))
+    assert table.data == [[step, step / 2] for step in range(logged.INCREMENTS)]
 
 
 @check("config, tags and summary changed afterwards")
