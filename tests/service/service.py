@@ -114,7 +114,7 @@ class Service:
         self.run(run_id).state = "crashed"
 
     def export(self, run_id: str) -> None:
-        """Make Parquet files of a run's history so far, as W&B does at times nobody knows."""
+        """Make a Parquet file of a run's history, as W&B does at times nobody knows; it counts until more is sent."""
         with self._lock:
             self.exports.make(self.run(run_id))
 

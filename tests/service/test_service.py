@@ -109,16 +109,19 @@ def service_with_two_runs(tmp_path_factory):
         yield service
 
 
-def test_an_exported_history_is_read_from_parquet_with_the_live_rows_behind_it(wandb_service, tmp_path):
+def test_an_exported_history_is_read_from_parquet_until_the_run_goes_on(wandb_service, tmp_path):
     with karn_wandb.init(project="p", id="r") as run:
         for epoch in (1, 2):
             run.log_epoch(epoch=epoch, val_loss=float(epoch))
     wandb_service.export("r")
+    read = wandb.Api().run(f"{wandb_service.entity}/p/r")
+    losses = [row["host/val_loss"] for row in read.scan_history(keys=["host/val_loss"])]
+    assert [loss for loss in losses if loss is not None] == [1.0, 2.0]  # of Parquet, rows without the key come too
+    assert [row["_step"] for row in read.scan_history()] == [row["_step"] for row in wandb_service.run("r").rows]
+    assert wandb_service.requests["HistoryPage"] == wandb_service.requests["SampledHistoryPage"] == 0
+    result = read.download_history_exports(tmp_path / "exports")
+    assert [path.suffix for path in result.paths] == [".parquet"]
     with karn_wandb.init(project="p", id="r", resume="must") as run:
         run.log_epoch(epoch=3, val_loss=3.0)
     read = wandb.Api().run(f"{wandb_service.entity}/p/r")
-    losses = [row["host/val_loss"] for row in read.scan_history(keys=["host/val_loss"])]
-    assert [loss for loss in losses if loss is not None] == [1.0, 2.0, 3.0]  # rows without the key come too, from Parquet
-    assert [row["_step"] for row in read.scan_history()] == [row["_step"] for row in wandb_service.run("r").rows]
-    result = read.download_history_exports(tmp_path / "exports", require_complete_history=False)
-    assert [path.suffix for path in result.paths] == [".parquet"]
+    assert [row["host/val_loss"] for row in read.scan_history(keys=["host/val_loss"])] == [1.0, 2.0, 3.0]
