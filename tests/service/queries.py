@@ -64,16 +64,16 @@ class Queries:
         if run is None:
             return None
         service, artifact = self._service, self.artifacts.artifact
-        made, used, files = service.artifacts.of_run(run), service.artifacts.used_by(run), service.files
+        artifacts, files = service.artifacts, service.files
         return {
             **run_node(run, self._name_of(run.entity, run.project)),
             "parquetHistory": lambda live_keys=(): service.exports.node(run),
-            "fileCount": len(files.names(run)),
+            "fileCount": lambda: len(files.names(run)),
             "files": lambda names=None, pattern=None, after=None, first=None: connection(
                 files.chosen(run, names, pattern), lambda name: files.node(run, name), first, after
             ),
-            "outputArtifacts": lambda after=None, first=None: connection(made, artifact, first, after),
-            "inputArtifacts": lambda after=None, first=None: connection(used, artifact, first, after),
+            "outputArtifacts": lambda after=None, first=None: connection(artifacts.of_run(run), artifact, first, after),
+            "inputArtifacts": lambda after=None, first=None: connection(artifacts.used_by(run), artifact, first, after),
         }
 
     def sweep(self, sweep: Sweep | None) -> Node | None:

@@ -109,16 +109,13 @@ settings = wandb.Settings(x_primary=label == "primary", x_label=label, x_update_
 with karn_wandb.init(entity=entity, project=project, id=run_id, mode="shared", settings=settings) as run:
     for step in range(5):
         run.wandb.log({f"{label}/value": step})
-    print("logged", flush=True)
-    sys.stdin.readline()
 """
 
 
-@check("two processes that share a run", slow=True)
+@check("two processes that share a run, both at once", slow=True)
 def shared(bench: Bench) -> None:
     run_id = bench.new_id("shared")
-    for label in ("primary", "helper"):
-        worker = bench.python(WORKER, run_id, label)
+    for worker in [bench.python(WORKER, run_id, label) for label in ("primary", "helper")]:
         output, _ = worker.communicate(timeout=120)
         assert worker.returncode == 0, output
     found = bench.read(run_id)
