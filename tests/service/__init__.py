@@ -17,6 +17,7 @@ Known differences:
 - A run that was killed stays `running` until a test calls `crash`.
 - Sampled history takes rows at even distances instead of random ones.
 - History is exported when a test calls `export`, and whole or not at all: never with live rows behind it.
+- Of processes that share a run, rows keep the steps each has counted, so a step may be there twice.
 - Filters on config keys with dots in them, which W&B has trouble with, find what they name; `$regex` is Python's.
 - Sweeps search by grid or at random, and stop no run early.
 - Rewinding and forking runs, and uploads in several parts, are refused.

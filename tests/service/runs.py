@@ -70,9 +70,13 @@ class Run:
         if changes.get("summary_metrics") is not None:
             self.summary = json.loads(changes["summary_metrics"])
 
-    def stream(self, body: Mapping[str, Any]) -> None:
-        """Take a file_stream request: lines, a sign of life, or the end."""
-        client = body.get("client_id") or ""
+    def stream(self, body: Mapping[str, Any], client: str) -> None:
+        """Take a file_stream request: lines, a sign of life, or the end.
+
+        Args:
+            body: The request.
+            client: Who of several writers sent it; empty when there is one only.
+        """
         for name, chunk in (body.get("files") or {}).items():
             content = chunk.get("content") or []
             if name == "wandb-summary.json":

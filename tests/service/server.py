@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Answer = tuple[int, bytes]
 
+WRITER = "X-WANDB-ASYNC-CLIENT-ID"
+"""The header by which processes that share a run are told apart."""
+
 PIECE = 16
 """Bytes a slow answer comes in."""
 
@@ -149,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stream(self, home: tuple[str, str, str], body: dict[str, Any]) -> Answer:
         try:
-            self.server.service.stream(home, body)
+            self.server.service.stream(home, body, self.headers.get(WRITER, ""))
         except RefusedError as error:
             return HTTPStatus.NOT_FOUND, str(error).encode()
         return HTTPStatus.OK, b"{}"

@@ -159,15 +159,15 @@ class Service:
             except RefusedError as error:
                 return {"data": None, "errors": [{"message": str(error)}]}
 
-    def stream(self, home: tuple[str, str, str], body: Mapping[str, Any]) -> None:
-        """Take a file_stream request.
+    def stream(self, home: tuple[str, str, str], body: Mapping[str, Any], client: str) -> None:
+        """Take a file_stream request of a writer.
 
         Raises:
             RefusedError: There is no such run.
         """
         with self._lock:
             run = self.run(home[2], home[1], home[0])
-            run.stream(body)
+            run.stream(body, client)
             self.files.keep_console(run)
 
     def put(self, path: str, content: bytes) -> None:
