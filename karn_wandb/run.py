@@ -280,11 +280,9 @@ class Run(EpisodeLog):
             print(f"karn_wandb: {self.collector.dropped_records} records were dropped", file=sys.stderr)  # noqa: T201 -- loud by design
 
     def _abandon(self) -> None:
-        """The process ends without `finish`: keep what there is and claim no outcome.
-
-        W&B, which knows the exit code, ends its run right after.
-        """
+        """The process ends without `finish`: keep what there is, claim no outcome, and say whether it ends by an exception."""
+        raised = getattr(sys, "last_exc", getattr(sys, "last_value", None))
         try:
             self._flush()
         finally:
-            self._close()
+            self._end(exit_code=None if raised is None else 1)

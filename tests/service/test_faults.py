@@ -9,7 +9,7 @@ from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 import karn_wandb
 from karn_wandb.errors import KarnWarning
 
-pytestmark = pytest.mark.online
+pytestmark = [pytest.mark.online, pytest.mark.usefixtures("newest_wandb")]
 
 
 def losses(service, run_id):

@@ -10,7 +10,7 @@ from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
 import karn_wandb
 
-pytestmark = pytest.mark.online
+pytestmark = [pytest.mark.online, pytest.mark.usefixtures("newest_wandb")]
 
 
 def test_a_test_sees_what_a_run_left(wandb_service):
@@ -100,7 +100,7 @@ def test_filters(service_with_two_runs, query, found):
 
 
 @pytest.fixture(scope="module")
-def service_with_two_runs(tmp_path_factory):
+def service_with_two_runs(newest_wandb, tmp_path_factory):
     from service import Service, online
 
     with Service() as service, online(service, tmp_path_factory.mktemp("two")):

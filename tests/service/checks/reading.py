@@ -93,6 +93,7 @@ def scan(bench: Bench) -> None:
     steps = [row["_step"] for row in bench.read(bench.full).scan_history()]
     assert steps == list(range(len(steps)))
     assert len(steps) > len(logged.LOSSES) * (1 + logged.BATCHES)
+    assert [row["_step"] for row in bench.read(bench.full).beta_scan_history()] == steps  # its older name
 
 
 @check("scanned history in small pages, and a part of it")
