@@ -112,7 +112,7 @@ with karn_wandb.init(entity=entity, project=project, id=run_id, mode="shared", s
 """
 
 
-@check("two processes that share a run, both at once", slow=True)
+@check("two processes that share a run, both at once")
 def shared(bench: Bench) -> None:
     run_id = bench.new_id("shared")
     for worker in [bench.python(WORKER, run_id, label) for label in ("primary", "helper")]:
