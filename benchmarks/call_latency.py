@@ -2,7 +2,7 @@
 
     python -m benchmarks.call_latency
 
-The calls are spaced as in training: before each there is other work. What the sinks' threads have to do for a call is
+The calls are spaced as in training: before each there are steps of it. What the sinks' threads have to do for a call is
 done before the next one, so that it slows neither; `benchmarks.overhead` is where it counts.
 """
 
@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 import wandb
+from torch import nn
 
 import karn_wandb
+from benchmarks.models import Training
 from benchmarks.offline import drain, offline_options, setting, table
 from karn_wandb import (
     AdvantageStats,
@@ -130,7 +132,7 @@ def prepared(options: dict[str, Any]) -> Iterator[tuple[list[Call], list[karn_wa
     plain = wandb.init(project="latency", **options)
     runs = [karn_wandb.init("latency", **options) for _ in range(5)]
     floats, tensors, snapshots, keywords, events = runs
-    loss, accuracy = torch.tensor(0.5), torch.tensor(80.0)
+    loss, accuracy = 0.5 * torch.ones((), requires_grad=True), torch.tensor(80.0)  # the loss has its graph, as in training
 
     def plainly(name: str, record: Record) -> Call:
         return Call(name, lambda _: partial(plain.log, dict(flat(record.to_plain(), f"{type(record).__name__}/"))))
@@ -143,11 +145,12 @@ def prepared(options: dict[str, Any]) -> Iterator[tuple[list[Call], list[karn_wa
         against = f"run.log of a {what}"
         return [plainly(against, record(0)), Call(f"log_{what}", lambda i: partial(log, **fields_of(record(i))), against)]
 
-    batch, whole = "run.log of a batch", "run.log of an epoch"
+    batch, of_tensors, whole = "run.log of a batch", "run.log of a batch's tensors", "run.log of an epoch"
     compared = [
         plainly(batch, BatchMetrics(3, 7, 0.5, 80.0)),
         Call("log_batch, floats", lambda _: partial(floats.log_batch, loss=0.5, accuracy=80.0), batch),
-        Call("log_batch, tensors", lambda _: partial(tensors.log_batch, loss=loss, accuracy=accuracy), batch),
+        Call(of_tensors, lambda _: partial(plain.log, {"epoch": 3, "batch_idx": 7, "loss": loss, "accuracy": accuracy})),
+        Call("log_batch, tensors", lambda _: partial(tensors.log_batch, loss=loss, accuracy=accuracy), of_tensors),
         plainly(whole, snapshot(1)),
         Call("log_epoch, a snapshot", lambda i: partial(snapshots.log_epoch, snapshot(i + 1)), whole),
         Call("log_epoch, keywords", epoch, whole),
@@ -162,12 +165,18 @@ def prepared(options: dict[str, Any]) -> Iterator[tuple[list[Call], list[karn_wa
         run.finish()
 
 
-def other_work(seconds: float) -> None:
-    """Matrix products for a while, which leave the interpreter to other threads as training does."""
-    matrix = torch.ones(128, 128)
+def a_small_training() -> Training:
+    """A network of two layers on random numbers; a step takes a fraction of a millisecond."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    return Training(model, torch.randn(32, 64), torch.randint(10, (32,)))
+
+
+def train(training: Training, seconds: float) -> None:
+    """Make steps for a while."""
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
-        torch.mm(matrix, matrix)
+        training.step()
 
 
 def measure(
@@ -179,15 +188,15 @@ def measure(
         compared: The calls.
         runs: Runs whose sinks are waited for after each call.
         intervals: Number of intervals of 32 rounds; every round makes each call once, in an order shuffled anew.
-        pause: Seconds of other work before each call.
+        pause: Seconds of training before each call.
         seed: Random seed of the order.
     """
-    generator = np.random.default_rng(seed)
+    generator, training = np.random.default_rng(seed), a_small_training()
     times = np.zeros((len(compared), (intervals + 1) * INTERVAL))
     for number in range(times.shape[1]):
         for place in generator.permutation(len(compared)):
             call = compared[place].make(number)
-            other_work(pause)
+            train(training, pause)
             started = time.perf_counter_ns()
             call()
             times[place, number] = (time.perf_counter_ns() - started) / 1e3

@@ -19,6 +19,7 @@ import wandb
 from torch import Tensor
 
 import karn_wandb
+from benchmarks.allocator import keep_memory
 from benchmarks.blocks import BlockTime, Median, median, take_turns
 from benchmarks.models import TRAININGS, Training
 from benchmarks.offline import drain, offline_options, setting, table
@@ -205,4 +206,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    keep_memory()
     main()

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from types import NoneType
 from typing import Any, TypeVar
 
 from karn_wandb.errors import RecordError, UsageError
 from karn_wandb.records import Record
 
 R = TypeVar("R", bound=Record)
-
-PLAIN = frozenset({float, int, str, bool, NoneType})
-"""What most values are: nothing to be made plain."""
 
 
 def record_of(cls: type[R], given: R | None, values: dict[str, Any]) -> R:
@@ -30,9 +26,18 @@ def record_of(cls: type[R], given: R | None, values: dict[str, Any]) -> R:
             raise RecordError(f"expected a {cls.__name__}", got=type(given).__name__, do="Pass the record or its fields.")
         return given
     try:
-        return cls(**{name: value if type(value) in PLAIN else _plain(value) for name, value in values.items()})
+        return _made(cls, values)
     except TypeError as error:
         raise _unfit(cls, values, error) from None
+
+
+def _made(cls: type[R], values: dict[str, Any]) -> R:
+    """The record of these values; they are made plain when it refuses them as they are, which is seldom."""
+    try:
+        return cls(**values)
+    except RecordError:
+        pass
+    return cls(**{name: _plain(value) for name, value in values.items()})
 
 
 def _unfit(cls: type[Record], values: dict[str, Any], error: TypeError) -> RecordError:
@@ -49,7 +54,7 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, (dict, Mapping)):
-        return {name: v if type(v) in PLAIN else _plain(v) for name, v in value.items()}
+        return {name: _plain(v) for name, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
     return value

@@ -24,6 +24,9 @@ CHANNELS_SECOND = (_ConvNd, _NormBase, nn.GroupNorm, _MaxPoolNd, _AvgPoolNd, _Ad
 FEATURES_LAST = (nn.Linear, nn.Bilinear, nn.LayerNorm, nn.RMSNorm, nn.Embedding, nn.EmbeddingBag)
 """Modules whose output is [examples, ..., features]."""
 
+CALLS = 16
+"""Calls of a layer there is room for at first."""
+
 
 class ActivationProbe:
     """Watches the outputs of a model's leaf modules (those without children) while it trains.
@@ -75,11 +78,9 @@ class ActivationProbe:
     def take(self) -> dict[str, ActivationStatistics]:
         """What was measured since the last time, by the module's name, with one copy from each device; then start over.
 
-        Take it every so often: three small tensors of each layer wait for it after each call.
+        Take it every so often: two numbers of each layer wait for it after each call.
         """
-        measured = {name: layer.measured for name, layer in self._layers.items() if layer.measured is not None}
-        for layer in self._layers.values():
-            layer.measured = None
+        measured = {name: layer.measured for name, layer in self._layers.items() if layer.measured and layer.measured.counts}
         arrays = iter(to_host([tensor for found in measured.values() for tensor in found.tensors()]))
         return {name: found.landed(arrays) for name, found in measured.items()}
 
@@ -103,46 +104,66 @@ class _Layer:
         self.probe.newest_axis = self.axis
         examples = max(1, self.probe.sample * len(output) // output.numel())
         if self.measured is None:
-            self.measured = _Measured()
+            self.measured = _Measured(output)
         self.measured.add(output.detach()[:examples], self.axis)
 
 
 class _Measured:
     """A layer's activations, call by call, on their device; few small kernels a call are what the probe costs.
 
+    What is kept of a call goes into memory that is there already: a small tensor that is allocated in the middle of a forward
+    pass and stays splits the memory that the passes take turns in.
+
+    Args:
+        like: One of the outputs; others are brought to its precision, which is single at least.
+
     Attributes:
         counts: Elements of each call.
-        means: Their mean.
-        norms: L2 norm of the deviations from it: a thirtieth of the time of torch.var_mean on a CPU.
-        highest: The highest of each unit over all calls.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, like: Tensor) -> None:
         self.counts: list[int] = []
-        self.means: list[Tensor] = []
-        self.norms: list[Tensor] = []
-        self.highest = torch.empty(0)
+        precision = torch.promote_types(like.dtype, torch.float32)
+        self._rows = torch.empty(2, CALLS, dtype=precision, device=like.device)
+        """Of each call the mean, and the L2 norm of deviations from it: a thirtieth of the time of torch.var_mean on a CPU."""
+        self._highest = self._rows.new_empty(0)
+        """The highest of each unit over all calls."""
 
     def add(self, output: Tensor, axis: int) -> None:
         """Measure one output."""
-        numbers = output.to(torch.promote_types(output.dtype, torch.float32))
-        mean = numbers.mean()
-        highest = numbers.amax([d for d in range(output.ndim) if d != axis % output.ndim])
-        self.highest = _higher(self.highest.to(output.device), highest) if self.counts else highest
+        if output.device != self._rows.device:  # the model was moved
+            self._rows, self._highest = self._rows.to(output.device), self._highest.to(output.device)
+        if len(self.counts) == self._rows.shape[1]:
+            self._rows = torch.cat([self._rows, torch.empty_like(self._rows)], dim=1)
+        numbers = output.to(self._rows.dtype)
+        mean, norm = self._rows[:, len(self.counts)].unbind()
+        torch.mean(numbers, list(range(numbers.ndim)), out=mean)
+        torch.linalg.vector_norm(numbers - mean, out=norm)
+        self._observe(numbers.amax([d for d in range(output.ndim) if d != axis % output.ndim]))
         self.counts.append(output.numel())
-        self.means.append(mean)
-        self.norms.append(torch.linalg.vector_norm(numbers - mean))
+
+    def _observe(self, highest: Tensor) -> None:
+        if len(highest) > len(self._highest):
+            self._highest = pad(self._highest, (0, len(highest) - len(self._highest)), value=-math.inf)
+        known = self._highest[: len(highest)]
+        if self.counts:
+            torch.maximum(known, highest, out=known)
+        else:
+            self._highest.fill_(-math.inf)
+            known.copy_(highest)
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """What was measured, still on its devices."""
-        return (*self.means, *self.norms, self.highest)
+        """What was measured, still on its device."""
+        means, norms = self._rows[:, : len(self.counts)]
+        return means, norms, self._highest
 
     def landed(self, arrays: Iterator[Floats]) -> ActivationStatistics:
-        """The statistics of all calls together, with the next arrays in place of the tensors."""
-        means, norms = ([next(arrays).item() for _ in self.counts] for _ in range(2))
+        """The statistics of all calls together, with the next arrays in place of the tensors; then start over."""
+        means, norms = next(arrays).tolist(), next(arrays).tolist()
         count, mean, squares = _merged(self.counts, means, norms)
+        self.counts = []
         bits = np.packbits(~(next(arrays) <= 0)).tobytes().hex()
-        return ActivationStatistics(count, mean, math.sqrt(squares / count), len(self.highest), bits)
+        return ActivationStatistics(count, mean, math.sqrt(squares / count), len(self._highest), bits)
 
 
 def _axis_of(module: nn.Module) -> int | None:
@@ -161,14 +182,6 @@ def _measurable(output: object) -> TypeGuard[Tensor]:
         and output.ndim > 1
         and output.numel() > 0
     )
-
-
-def _higher(one: Tensor, other: Tensor) -> Tensor:
-    """The higher of the two, unit by unit; the shorter is filled up with what never fires."""
-    if len(one) != len(other):
-        units = max(len(one), len(other))
-        one, other = (pad(t, (0, units - len(t)), value=-math.inf) for t in (one, other))
-    return torch.maximum(one, other)
 
 
 def _merged(counts: list[int], means: list[float], norms: list[float]) -> tuple[int, float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,8 @@ from karn_wandb.records import BatchMetrics, LayerStatistics
 
 Measured = float | Tensor | None
 Numbers = dict[str, float]
+Norms = tuple[tuple[Places, Floats], ...]
+NO_NORMS: Mapping[str | None, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class PendingBatches:
     def __init__(self, interval: int = 32) -> None:
         self._interval = interval
         self._pending: list[_Batch] = []
+        self._waiting: list[_Waiting] = []
 
     @property
     def due(self) -> bool:
@@ -75,22 +79,24 @@ class PendingBatches:
         Raises:
             RecordError: A tensor has not exactly one element; the batch is not kept.
         """
-        self._pending.append(_Batch(epoch, batch_idx, _Held.of(values), _Held.of(seed_grad_norms), gradients))
+        batch = _Batch(epoch, batch_idx, {}, {}, gradients)
+        waiting = [*_held(values, batch.values), *_held(seed_grad_norms, batch.seed_grad_norms)]
+        self._pending.append(batch)
+        self._waiting += waiting
 
     def flush(self) -> Flushed:
         """Bring all pending batches to the host."""
         if not self._pending:
             return NOTHING
-        pending, self._pending = self._pending, []
-        arrays = iter(to_host([tensor for batch in pending for tensor in batch.tensors()]))
-        landed = [batch.landed(arrays) for batch in pending]
-        measured = list(_measured(landed))
+        pending, waiting = self._pending, self._waiting
+        self._pending, self._waiting = [], []
+        measured = list(_measured(pending, _landed(waiting, pending)))
         modules = {row: norms for rows, layers in measured for row, norms in zip(rows, layers.by_module(), strict=True)}
         records: dict[int, BatchMetrics] = {}
         refused: list[RecordError] = []
-        for row, batch in enumerate(landed):
+        for row, batch in enumerate(pending):
             try:
-                records[row] = batch.to_record(modules.get(row, {}))
+                records[row] = batch.to_record(modules.get(row, NO_NORMS))
             except RecordError as error:
                 refused.append(error)
         stretches = [stretch for rows, layers in measured for stretch in _stretches(rows, layers, records)]
@@ -102,15 +108,14 @@ class PendingBatches:
         )
 
 
-class _Landed(NamedTuple):
-    """A batch whose numbers are on the host."""
+class _Batch(NamedTuple):
+    """A batch's place and its measurements; those numbers that are still on a device are missing until they land."""
 
     epoch: int
     batch_idx: int
     values: Numbers
     seed_grad_norms: Numbers
-    layout: GradientLayout | None
-    norms: tuple[tuple[Places, Floats], ...]
+    gradients: GradientNorms | None
 
     def to_record(self, modules: Mapping[str | None, float]) -> BatchMetrics:
         """The record, with the measured norms of host (under None) and seed modules where none are given.
@@ -118,70 +123,52 @@ class _Landed(NamedTuple):
         Raises:
             RecordError: A number is not allowed; the message names epoch and batch.
         """
-        values = {"host_grad_norm": modules.get(None), **self.values}
+        values = {"host_grad_norm": modules[None], **self.values} if None in modules else self.values
         norms = {slot_id: norm for slot_id, norm in modules.items() if slot_id is not None} | self.seed_grad_norms
         try:
-            return BatchMetrics(self.epoch, self.batch_idx, **values, seed_grad_norms=norms)  # type: ignore[arg-type]
+            return BatchMetrics(self.epoch, self.batch_idx, **values, seed_grad_norms=norms)
         except RecordError as error:
             place = f"epoch {self.epoch}, batch {self.batch_idx}"
             raise RecordError(f"{error.what} ({place})", got=error.got, do=error.do) from None
 
 
-class _Held(NamedTuple):
-    """Measurements, some of them still on a device.
+class _Waiting(NamedTuple):
+    """A number that is still on a device, and the place it goes to.
 
     Attributes:
-        numbers: By name, those that are Python numbers.
-        waiting: By name, those that are tensors, free of their graph, and safe from later changes in place.
+        tensor: The number, free of its graph, and safe from later changes in place.
+        numbers: Where it goes.
+        name: Under which name.
     """
 
+    tensor: Tensor
     numbers: Numbers
-    waiting: dict[str, Tensor]
-
-    @classmethod
-    def of(cls, values: Mapping[str, Measured]) -> _Held:
-        """The measurements that exist; reads no value."""
-        numbers: Numbers = {}
-        waiting: dict[str, Tensor] = {}
-        for name, value in values.items():
-            if isinstance(value, Tensor):
-                if value.numel() != 1:
-                    raise RecordError(
-                        f"{name} must be one number", got=f"a tensor of shape {tuple(value.shape)}", do="Take its mean."
-                    )
-                waiting[name] = value.detach().clone()
-            elif value is not None:
-                numbers[name] = value
-        return cls(numbers, waiting)
-
-    def landed(self, arrays: Iterator[Floats]) -> Numbers:
-        """All of them as numbers, with the next arrays in place of the tensors."""
-        return self.numbers | {name: next(arrays).item() for name in self.waiting}
+    name: str
 
 
-class _Batch(NamedTuple):
-    """A batch's place and its measurements."""
+def _held(values: Mapping[str, Measured], numbers: Numbers) -> list[_Waiting]:
+    """Put what is a number already into `numbers`, and give what has to wait; reads no tensor's value."""
+    waiting = []
+    for name, value in values.items():
+        if isinstance(value, Tensor):
+            if value.numel() != 1:
+                raise RecordError(
+                    f"{name} must be one number", got=f"a tensor of shape {tuple(value.shape)}", do="Take its mean."
+                )
+            waiting.append(_Waiting((value.detach() if value.requires_grad else value).clone(), numbers, name))
+        elif value is not None:
+            numbers[name] = value
+    return waiting
 
-    epoch: int
-    batch_idx: int
-    values: _Held
-    seed_grad_norms: _Held
-    gradients: GradientNorms | None
 
-    def tensors(self) -> Iterator[Tensor]:
-        """The measurements that are still on a device."""
-        yield from self.values.waiting.values()
-        yield from self.seed_grad_norms.waiting.values()
-        if self.gradients is not None:
-            yield from self.gradients.vectors
-
-    def landed(self, arrays: Iterator[Floats]) -> _Landed:
-        """The batch, with the next arrays in place of its tensors."""
-        values, seed_grad_norms = self.values.landed(arrays), self.seed_grad_norms.landed(arrays)
-        if self.gradients is None:
-            return _Landed(self.epoch, self.batch_idx, values, seed_grad_norms, None, ())
-        norms = tuple((places, next(arrays)) for places in self.gradients.places)
-        return _Landed(self.epoch, self.batch_idx, values, seed_grad_norms, self.gradients.layout, norms)
+def _landed(waiting: Sequence[_Waiting], batches: Sequence[_Batch]) -> dict[int, Norms]:
+    """Put the numbers that waited in their places, and give the norms of each batch that measured gradients, by its row."""
+    measured = {row: batch.gradients for row, batch in enumerate(batches) if batch.gradients is not None}
+    vectors = (vector for gradients in measured.values() for vector in gradients.vectors)
+    arrays = iter(to_host([*(number.tensor for number in waiting), *vectors]))
+    for _, numbers, name in waiting:
+        numbers[name] = next(arrays).item()
+    return {row: tuple((places, next(arrays)) for places in gradients.places) for row, gradients in measured.items()}
 
 
 def to_host(tensors: Sequence[Tensor]) -> list[Floats]:
@@ -189,14 +176,14 @@ def to_host(tensors: Sequence[Tensor]) -> list[Floats]:
 
     Integers beyond 2**53 are rounded.
     """
-    places: dict[torch.device, list[int]] = {}
+    places: dict[torch.device, tuple[list[int], list[int]]] = {}
     for place, tensor in enumerate(tensors):
-        places.setdefault(tensor.device, []).append(place)
-    copies = [_Copy([tensors[place] for place in there]) for there in places.values()]
+        places.setdefault(tensor.device, ([], []))[tensor.ndim > 0].append(place)
+    copies = [_Copy(*([tensors[place] for place in part] for part in there)) for there in places.values()]
     arrays: dict[int, Floats] = {}
-    for copy, there in zip(copies, places.values(), strict=True):
+    for copy, (single, several) in zip(copies, places.values(), strict=True):
         values, start = copy.wait(), 0
-        for place in there:
+        for place in (*single, *several):
             end = start + tensors[place].numel()
             arrays[place] = values[start:end]
             start = end
@@ -204,13 +191,19 @@ def to_host(tensors: Sequence[Tensor]) -> list[Floats]:
 
 
 class _Copy:
-    """Tensors of one device on their way to the host, begun before any other device is waited for."""
+    """Tensors of one device on their way to the host, begun before any other device is waited for.
 
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
-        device = tensors[0].device
+    Args:
+        single: Those without dimensions, which come first: joining them is one call for all.
+        several: The others.
+    """
+
+    def __init__(self, single: Sequence[Tensor], several: Sequence[Tensor]) -> None:
+        device = (*single, *several)[0].device
         precision = torch.float32 if device.type == "mps" else torch.float64  # MPS knows no double
-        flat = [t.reshape(-1) if t.is_floating_point() else t.reshape(-1).to(precision) for t in tensors]
-        self._buffer = torch.cat(flat).to(precision)
+        single, several = ([t if t.is_floating_point() else t.to(precision) for t in part] for part in (single, several))
+        flat = [torch.stack(single)] if single else []
+        self._buffer = torch.cat([*flat, *(t.reshape(-1) for t in several)]).to(precision)
         self._event: torch.cuda.Event | None = None
         if device.type == "cuda":
             pinned = torch.empty(self._buffer.shape, dtype=precision, pin_memory=True)
@@ -226,14 +219,15 @@ class _Copy:
         return values
 
 
-def _measured(batches: Sequence[_Landed]) -> Iterator[tuple[list[int], LayerNorms]]:
+def _measured(batches: Sequence[_Batch], norms: Mapping[int, Norms]) -> Iterator[tuple[list[int], LayerNorms]]:
     """Of each layout: which batches it measured, and their layers' norms."""
     by_layout: dict[GradientLayout, list[int]] = {}
-    for row, batch in enumerate(batches):
-        if batch.layout is not None:
-            by_layout.setdefault(batch.layout, []).append(row)
+    for row in norms:
+        gradients = batches[row].gradients
+        if gradients is not None:
+            by_layout.setdefault(gradients.layout, []).append(row)
     for layout, rows in by_layout.items():
-        yield rows, LayerNorms.of(layout, [batches[row].norms for row in rows])
+        yield rows, LayerNorms.of(layout, [norms[row] for row in rows])
 
 
 def _stretches(

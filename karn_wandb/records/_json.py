@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from karn_wandb.errors import RecordError
-from karn_wandb.records._kinds import Kind, check_float, check_int, check_str, is_bool, wrong
+from karn_wandb.records._kinds import Kind
+from karn_wandb.records._values import check_float, check_int, check_str, is_bool, wrong
 
 TAG = "$"
 """Key that marks a record, or a float JSON cannot say, among plain values."""

@@ -13,25 +13,36 @@ as it is, and `stays`, is it its own plain form.
 from __future__ import annotations
 
 import math
-import numbers
 import sys
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timezone
+from datetime import datetime
 from enum import Enum
 from functools import cache
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
-
-import msgspec
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from karn_wandb.errors import RecordError
+from karn_wandb.records._values import (
+    check_bool,
+    check_float,
+    check_int,
+    check_path,
+    check_str,
+    check_time,
+    decode_float,
+    decode_int,
+    encode_float,
+    encode_time,
+    items_of,
+    same,
+    stored_list,
+    wrong,
+)
 
 LARGEST = sys.float_info.max
-LONGEST_SHOWN = 80
-"""Characters of a refused value that its error shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,37 +109,6 @@ def straight(expression: str, **names: Any) -> Callable[..., Any]:
     return function
 
 
-def same(value: Any) -> Any:
-    """The identity: most values are their own plain form."""
-    return value
-
-
-def wrong(path: str, name: str, value: Any, do: str = "") -> RecordError:
-    """The error for a field that is not of its kind."""
-    return RecordError(f"{path} must be {name}", got=f"{shown(value)} ({type(value).__name__})", do=do)
-
-
-def shown(value: Any) -> str:
-    """A value as an error shows it: short, whatever was handed in (a checkpoint's bytes, a tensor)."""
-    text = repr(value[:LONGEST_SHOWN] if isinstance(value, bytes) else value)
-    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
-
-
-def encode_float(value: float) -> float | str:
-    """A float as JSON can carry it."""
-    return value if math.isfinite(value) else str(value)
-
-
-def decode_float(value: Any) -> Any:
-    """Undo `encode_float`; what no float was encoded to is left for the check to refuse."""
-    return float(value) if value in ("nan", "inf", "-inf") else value
-
-
-def _decode_int(value: Any) -> Any:
-    # W&B's server and Parquet may give a whole number back as a float
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 @cache
 def kind_of(annotation: Any) -> Kind:
     """Compile one annotation.
@@ -149,81 +129,13 @@ def kind_of(annotation: Any) -> Kind:
     raise TypeError(f"no record field can be of type {annotation!r}")
 
 
-def check_float(value: Any, path: str) -> float:
-    """Any number but True and False, as a float."""
-    if type(value) is float:
-        return value
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise wrong(path, "a number", value)
-    try:
-        return float(value)
-    except OverflowError:
-        raise wrong(path, "a number that a float can hold", value) from None
-
-
-def check_int(value: Any, path: str) -> int:
-    """A whole number that 64 bits can hold, signed or not."""
-    if type(value) is int and -(2**63) <= value < 2**64:
-        return value
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise wrong(path, "a whole number", value)
-    whole = int(value)
-    if not -(2**63) <= whole < 2**64:
-        raise wrong(path, "a whole number of at most 64 bits", value)
-    return whole
-
-
-def is_bool(value: Any) -> bool:
-    """Whether it is True or False, Python's or NumPy's (recognised without importing NumPy)."""
-    return isinstance(value, bool) or (type(value).__name__ in ("bool", "bool_") and hasattr(value, "item"))
-
-
-def _check_bool(value: Any, path: str) -> bool:
-    if is_bool(value):
-        return bool(value)
-    raise wrong(path, "True or False", value)
-
-
-def check_str(value: Any, path: str) -> str:
-    """Text that UTF-8 can carry, as a plain `str`."""
-    if type(value) is str and value.isascii():
-        return value
-    if not isinstance(value, str):
-        raise wrong(path, "text", value)
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise wrong(path, "text that UTF-8 can carry", value, "Remove lone surrogates.") from None
-    return str.__str__(value)  # not str(): a text enum's own would say Class.MEMBER
-
-
-def _check_path(value: Any, path: str) -> Path:
-    if isinstance(value, (str, Path)):
-        return Path(check_str(value if isinstance(value, str) else str(value), path))
-    raise wrong(path, "a path", value, "Pass the path of a saved file, not its bytes." if isinstance(value, bytes) else "")
-
-
-def _check_time(value: Any, path: str) -> datetime:
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        offset = value.utcoffset()
-        if offset is not None:  # the offset is kept, the zone's name is not stored
-            return datetime.combine(value.date(), value.time().replace(fold=0), timezone(offset))
-    raise wrong(path, "a datetime with a time zone", value, "Use datetime.now(UTC).")
-
-
-def _encode_time(value: datetime) -> str:
-    """A moment as ISO 8601 has it; msgspec writes those of UTC in half the time, and rounds the offsets of others."""
-    text: str = msgspec.to_builtins(value) if value.tzinfo is UTC else value.isoformat()
-    return text
-
-
 _SIMPLE: dict[Any, Kind] = {
     float: Kind("a number", check_float, encode_float, decode_float, "type({v}) is float", "{v} - {v} == 0"),
-    int: Kind("a whole number", check_int, same, _decode_int, f"type({{v}}) is int and {-(2**63)} <= {{v}} < {2**64}", "True"),
-    bool: Kind("True or False", _check_bool, same, same, "type({v}) is bool", "True"),
+    int: Kind("a whole number", check_int, same, decode_int, f"type({{v}}) is int and {-(2**63)} <= {{v}} < {2**64}", "True"),
+    bool: Kind("True or False", check_bool, same, same, "type({v}) is bool", "True"),
     str: Kind("text", check_str, same, same, "type({v}) is str and {v}.isascii()", "True"),
-    Path: Kind("a path", _check_path, str, same),
-    datetime: Kind("a datetime", _check_time, _encode_time, datetime.fromisoformat),
+    Path: Kind("a path", check_path, str, same),
+    datetime: Kind("a datetime", check_time, encode_time, datetime.fromisoformat),
 }
 
 
@@ -301,7 +213,7 @@ def _sequence(arguments: tuple[Any, ...]) -> Kind:
     name = f"a sequence of {kind.name}" if fixed is None else f"{fixed} values, each {kind.name}"
 
     def check(value: Any, path: str) -> tuple[Any, ...]:
-        items = _items(value)
+        items = items_of(value)
         if items is None or fixed not in (None, len(items)):
             raise wrong(path, name, value)
         kept: tuple[Any, ...] = keep(items, path)
@@ -318,26 +230,8 @@ def _sequence(arguments: tuple[Any, ...]) -> Kind:
         name,
         check,
         straight(f"lambda value: [v if {stays} else encode(v) for v in value]", encode=kind.encode),
-        lambda value: tuple(kind.decode(v) for v in _stored_list(value)),
+        lambda value: tuple(kind.decode(v) for v in stored_list(value)),
     )
-
-
-def _items(value: Any) -> Sequence[Any] | None:
-    """The items of anything that has them in an order; None of anything else."""
-    if type(value) in (tuple, list):
-        return cast("Sequence[Any]", value)
-    if isinstance(value, (str, bytes, bytearray, memoryview, Mapping, set, frozenset)):
-        return None
-    try:
-        return list(iter(value))
-    except TypeError:  # an array without dimensions has __iter__, too
-        return None
-
-
-def _stored_list(value: Any) -> list[Any]:
-    if isinstance(value, list):
-        return value
-    raise TypeError(f"{shown(value)} is no list")
 
 
 def _mapping(arguments: tuple[Any, ...]) -> Kind:
@@ -372,7 +266,7 @@ def _mapping(arguments: tuple[Any, ...]) -> Kind:
         name,
         lambda value, path: dict(sorted(check(value, path).items())),
         lambda value: [[keys.encode(k), items.encode(v)] for k, v in value.items()],
-        lambda value: {keys.decode(k): items.decode(v) for k, v in map(_stored_list, _stored_list(value))},
+        lambda value: {keys.decode(k): items.decode(v) for k, v in map(stored_list, stored_list(value))},
     )
 
 

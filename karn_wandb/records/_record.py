@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
-from functools import cache
+from functools import cache, wraps
 from typing import Annotated, Any, ClassVar, Self, TypeVar, dataclass_transform, get_type_hints
 
 import msgspec
 
 from karn_wandb.errors import RecordError
 from karn_wandb.records._json import TAG, check_json, decode_json, encode_json
-from karn_wandb.records._kinds import Kind, kind_of, shown, wrong
+from karn_wandb.records._kinds import Kind, kind_of
+from karn_wandb.records._values import shown, wrong
 
 T = TypeVar("T")
 
@@ -33,10 +34,6 @@ class Record:
 
     __slots__ = ()
     registry: ClassVar[dict[str, type[Record]]] = {}
-
-    def __post_init__(self) -> None:
-        checker(type(self))(self)
-        self._check()
 
     def __eq__(self, other: object) -> bool:
         """Equal when stored equal: NaN is NaN and 0.0 is not -0.0, unlike IEEE 754, so that what is read back can be compared."""
@@ -83,7 +80,8 @@ class Record:
     @classmethod
     def trusted(cls, **values: Any) -> Self:
         """The record without the checks, for values of fields that were checked before; others take their defaults."""
-        made: Self = maker(cls)(**values)
+        made = object.__new__(cls)
+        unchecked(cls)(made, **values)
         return made
 
     def _changed(self, **values: Any) -> Self:
@@ -156,19 +154,47 @@ def record(cls: type[T]) -> type[T]:
     """Make a class a record: a frozen, slotted dataclass entered into the registry."""
     made = dataclass(frozen=True, slots=True, eq=False)(cls)
     Record.registry[made.__name__] = made  # type: ignore[assignment]
+    _compile_when_wanted(made)
     return made
 
 
+def _compile_when_wanted(cls: type[Any]) -> None:
+    """Give a record its own constructor, which is compiled when the first one is made: most programs make few kinds."""
+    generated = cls.__init__
+
+    @wraps(generated)
+    def init(self: Any, *arguments: Any, **values: Any) -> None:
+        cls.__init__ = compiled = wraps(generated)(filler(cls, checks=True))
+        compiled(self, *arguments, **values)
+
+    cls.__init__ = init
+
+
 @cached
-def checker(cls: type[Any]) -> Callable[[Any], None]:
-    """The function that checks all fields of a record, and puts those it keeps otherwise in their places."""
-    lines: list[str] = []
-    names: dict[str, Any] = {"put": object.__setattr__}
-    for name, kind, _ in kinds(cls):
-        names |= {f"check_{name}": kind.check, f"of_{name}": kind.of}
-        sure = kind.sure.format(v="v", of=f"of_{name}")
-        lines += [f"v = self.{name}", f"if not ({sure}): put(self, {name!r}, check_{name}(v, {f'{cls.__name__}.{name}'!r}))"]
-    return _function("check(self)", lines, names)
+def unchecked(cls: type[Any]) -> Callable[..., None]:
+    """The function that puts the fields into a new record as they are."""
+    return filler(cls, checks=False)
+
+
+def filler(cls: Any, *, checks: bool) -> Callable[..., None]:
+    """The function that puts the fields into a new record, as they are or checked; its own names begin with a line."""
+    arguments, lines = [], []
+    names: dict[str, Any] = {"_missing": MISSING}
+    for f, (name, kind, _) in zip(fields(cls), kinds(cls), strict=True):
+        names |= {f"_put_{name}": getattr(cls, name).__set__, f"_default_{name}": f.default, f"_make_{name}": f.default_factory}
+        if f.default_factory is not MISSING:
+            arguments.append(f"{name}=_missing")
+            lines.append(f"if {name} is _missing: {name} = _make_{name}()")
+        else:
+            arguments.append(name if f.default is MISSING else f"{name}=_default_{name}")
+        if checks:
+            names |= {f"_check_{name}": kind.check, f"_of_{name}": kind.of}
+            sure = kind.sure.format(v=name, of=f"_of_{name}")
+            lines.append(f"if not ({sure}): {name} = _check_{name}({name}, {f'{cls.__name__}.{name}'!r})")
+        lines.append(f"_put_{name}(self, {name})")
+    if checks:
+        lines.append("self._check()")
+    return _function(f"__init__(self, {', '.join(arguments)})", lines or ["pass"], names)
 
 
 @cached
@@ -181,23 +207,6 @@ def encoder(cls: type[Any]) -> Callable[[Any], dict[str, Any]]:
         put = f"plain[{name!r}] = v if {kind.stays.format(v='v')} else encode_{name}(v)"
         lines += [f"v = self.{name}", f"if v is not None: {put}" if none_by_default else put]
     return _function("encode(self)", [*lines, "return plain"], names)
-
-
-@cached
-def maker(cls: type[Any]) -> Callable[..., Any]:
-    """The function that makes a record of its fields without checking them; its own names begin with a line."""
-    arguments, lines = [], ["_made = _new(_cls)"]
-    names: dict[str, Any] = {"_new": object.__new__, "_cls": cls, "_missing": MISSING}
-    for f in fields(cls):
-        name, value = f.name, f.name
-        names |= {f"_put_{name}": getattr(cls, name).__set__, f"_default_{name}": f.default, f"_make_{name}": f.default_factory}
-        if f.default_factory is not MISSING:
-            value = f"_make_{name}() if {name} is _missing else {name}"
-            arguments.append(f"{name}=_missing")
-        else:
-            arguments.append(name if f.default is MISSING else f"{name}=_default_{name}")
-        lines.append(f"_put_{name}(_made, {value})")
-    return _function(f"make(*, {', '.join(arguments)})", [*lines, "return _made"], names)
 
 
 def _function(head: str, lines: Iterable[str], names: dict[str, Any]) -> Callable[..., Any]:

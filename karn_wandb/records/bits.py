@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Self, overload
 
 from karn_wandb.errors import RecordError
-from karn_wandb.records._kinds import Kind, is_bool, wrong
+from karn_wandb.records._kinds import Kind
+from karn_wandb.records._values import is_bool, wrong
 
 
 class Bits(Sequence[bool]):

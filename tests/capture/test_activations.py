@@ -269,7 +269,7 @@ def test_outputs_and_gradients_are_unchanged():
     model(x).sum().backward()
     twin(x).sum().backward()
     assert all(torch.equal(a.grad, b.grad) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
-    assert not any(layer.measured.highest.requires_grad for layer in probe._layers.values())
+    assert not any(tensor.requires_grad for layer in probe._layers.values() for tensor in layer.measured.tensors())
 
 
 def test_a_later_change_in_place_changes_nothing():
@@ -345,6 +345,22 @@ def test_a_model_that_is_moved_goes_on_being_measured():
     model(torch.ones(1, 2))
     model.to("meta")
     model(torch.ones(1, 2, device="meta"))
+
+
+def test_many_calls_before_they_are_taken_and_many_takes_need_no_new_memory():
+    """What is kept lies in memory that was there: kept pieces would split what forward passes take turns in."""
+    model = nn.Linear(2, 3)
+    probe = probing(model)
+    inputs = torch.randn(40, 5, 2)
+    places = set()
+    for calls in (1, 40, 3, 40):
+        outputs = torch.cat([model(x) for x in inputs[:calls]]).detach()
+        places.add(probe._layers[""].measured.tensors()[0].data_ptr())
+        found = probe.take()[""]
+        assert found.count == outputs.numel()
+        assert found.mean == pytest.approx(outputs.mean().item(), abs=1e-6)
+        assert found.std == pytest.approx(outputs.std(correction=0).item(), rel=1e-5)
+    assert len(places) == 2  # enlarged once, for 40
 
 
 @pytest.fixture
