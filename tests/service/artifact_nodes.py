@@ -42,7 +42,7 @@ class ArtifactNodes:
             "updatedAt": artifact.created_at,
             "size": sum(entry.get("size", 0) for entry in artifact.entries.values()),
             "fileCount": len(artifact.entries),
-            "ttlDurationSeconds": None,
+            "ttlDurationSeconds": -2,  # as the project says
             "ttlIsInherited": True,
             "artifactType": {"name": artifact.type_name},
             "artifactSequence": lambda: self.collection(artifact.home, artifact.type_name),

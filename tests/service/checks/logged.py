@@ -98,7 +98,7 @@ def save(run: karn_wandb.Run, folder: Path) -> None:
 
 
 def artifacts(run: karn_wandb.Run, folder: Path) -> None:
-    """Two versions of an artifact of several files and a reference, one that is logged again unchanged, and a model."""
+    """Two versions of an artifact of several files, the second logged again unchanged, a reference and a model."""
     import wandb
 
     for name, content in FILES.items():
@@ -108,10 +108,12 @@ def artifacts(run: karn_wandb.Run, folder: Path) -> None:
     for version, aliases in ((0, ["best"]), (1, ["newer"]), (1, ["same"])):
         artifact = wandb.Artifact(f"data-{run.id}", type="dataset", metadata=dict(METADATA), description="made for checks")
         artifact.add_dir(str(folder / "made"))
-        artifact.add_reference(REFERENCE, name="cifar10.tar.gz", checksum=False)
         with artifact.new_file("version.txt") as file:
             file.write(f"version {version}\n")
         run.log_artifact(artifact, aliases=aliases, tags=["checked"]).wait()
+    links = wandb.Artifact(f"links-{run.id}", type="dataset")
+    links.add_reference(REFERENCE, name="cifar10.tar.gz", checksum=False)
+    run.log_artifact(links).wait()
     run.wandb.log_model(str(folder / "made" / "weights.bin"), name=f"weights-{run.id}", aliases=["last"])
 
 
