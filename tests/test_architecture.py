@@ -54,7 +54,7 @@ THIRD_PARTY = {
     "analysis": {"numpy"},
     "charts": {"vl_convert"},
     "sinks": {"wandb", "rich", "pyarrow", "msgspec", "numpy"},
-    "experiment": {"pandas", "numpy", "wandb", "google", "yaml", "pyarrow"},  # google: protobuf, which comes with wandb
+    "experiment": {"pandas", "numpy", "wandb", "google", "yaml", "pyarrow", "platformdirs"},  # google: protobuf, comes with wandb
     "run": {"torch", "wandb"},
     "cli": {"click", "rich", "wandb", "yaml"},
     "workspace": {"wandb", "wandb_workspaces"},
@@ -83,6 +83,7 @@ MAY_USE_NUMPYS_GLOBAL_GENERATOR = {
 }
 MAY_READ_THE_ENVIRONMENT = {
     "run.py": "init hands it on, so that an operator's switches are read in one place",
+    "experiment/cache.py": "an operator says where what was read is kept",
 }
 WITHOUT_GLOBAL_STATE = {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG64"}
 WANDB_GLOBALS = {"run", "log", "config", "summary", "alert", "finish", "save", "define_metric", "log_artifact", "use_artifact"}

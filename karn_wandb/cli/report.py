@@ -49,15 +49,18 @@ def report(
 ) -> None:
     """Compare the arms of many runs and write what that shows.
 
-    SOURCE is a folder of runs, a run-ID.wandb file, or a record log. Without --claims the arms are the values of config
-    `arm`, else `controller`, each against the host alone.
+    SOURCE is a folder of runs, a run-ID.wandb file, a record log, or entity/project in W&B. Without --claims the arms are
+    the values of config `arm`, else `controller`, each against the host alone.
     """
+    from karn_wandb.cli.progress import shown_progress  # noqa: PLC0415
     from karn_wandb.experiment.experiment import load_experiment  # noqa: PLC0415 -- pandas: not for --help
     from karn_wandb.experiment.report import build_report  # noqa: PLC0415
     from karn_wandb.printable import printable  # noqa: PLC0415
 
     _check_required(require, claims)
-    made = build_report(load_experiment(*sources), claims, title)
+    with shown_progress() as progress:
+        experiment = load_experiment(*sources, progress=progress)
+    made = build_report(experiment, claims, title)
     _say(made.content)
     for path in _targets(out, json_file, md_file):
         click.echo(f"Written: {made.save(path)}")
