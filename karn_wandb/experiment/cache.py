@@ -6,7 +6,8 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,29 +108,39 @@ def _stamp(run: RemoteRun) -> str:
 
 def _packed(read: ReadEvents, stamp: str) -> bytes:
     """Events as Parquet: a row each, as lines of a record log, under the columns one would look for them by."""
-    about = {"stamp": stamp, "version": SCHEMA_VERSION, "via": read.via, "damage": read.damage}
+    lines = [encode_event(event) for event in read.events]
+    about = {"stamp": stamp, "version": SCHEMA_VERSION, "via": read.via, "damage": read.damage, "crc32": _checksum(lines)}
     table = pa.table(
         {
             "sequence": pa.array([event.sequence for event in read.events], pa.int64()),
             "event_type": pa.array([str(event.event_type) for event in read.events], pa.string()),
-            "event": pa.array([encode_event(event) for event in read.events], pa.binary()),
+            "event": pa.array(lines, pa.binary()),
         },
         metadata={_KEY: json.dumps(about).encode()},
     )
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    pq.write_table(table, sink, compression="zstd")
     content: bytes = sink.getvalue().to_pybytes()
     return content
 
 
 def _unpacked(content: bytes, stamp: str) -> ReadEvents | None:
-    file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+    file = pq.ParquetFile(pa.BufferReader(content))
     about = json.loads(file.schema_arrow.metadata[_KEY])
     if about["stamp"] != stamp:
         return None
     lines = file.read(columns=["event"]).column("event").to_pylist()
+    if _checksum(lines) != about["crc32"]:
+        raise ValueError("its checksum does not fit")
     events = tuple(decode_event(line, about["version"]) for line in lines)
     return ReadEvents(events, about["via"], tuple(about["damage"]))
+
+
+def _checksum(lines: Iterable[bytes]) -> int:
+    checksum = 0
+    for line in lines:
+        checksum = zlib.crc32(line, checksum)
+    return checksum
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -20,7 +20,8 @@ from karn_wandb.experiment.frames import EPISODES, episodes_frame
 from karn_wandb.experiment.runs import RunData, State, dropped, ending, events_of_rows
 from karn_wandb.experiment.service import ENDED, RemoteRun, WandbService
 from karn_wandb.pipeline.log import ReadLog, parse_log
-from karn_wandb.records import TelemetryEvent
+from karn_wandb.records import EpisodeContext, RunInfo, TelemetryEvent
+from karn_wandb.schema.config import episode_config, overlay
 
 Progress = Callable[[int, int, str], None]
 """Is told how many runs of how many are read (of 0 while they are listed), and what is being done."""
@@ -72,7 +73,9 @@ class RemoteRuns:
         runs = self._listed(source, filters)
         wanted = chosen(list(runs.values()), filters)
         self._all = len(wanted)
-        return [self._with_events(run, data) if run.run_id in wanted else data for run, data in runs.items()]
+        found = [self._with_events(run, data) if run.run_id in wanted else data for run, data in runs.items()]
+        self._tell(f"{source} is read")
+        return found
 
     def _listed(self, source: str, filters: Mapping[str, Any]) -> dict[RemoteRun, RunData]:
         """The runs, without those that W&B can tell do not match, as long as the others have what is filtered by."""
@@ -80,6 +83,8 @@ class RemoteRuns:
         runs = {run: _described(source, run) for run in self._service.runs(source, pushed)}
         if pushed and not filters.keys() <= _names(episodes_frame(runs.values()).columns):
             runs = {run: _described(source, run) for run in self._service.runs(source, {})}
+        if not runs:
+            raise SourceError(f"W&B has no run in {source!r}", do="Check the name, or log a run there first.")
         return runs
 
     def _tell(self, what: str) -> None:
@@ -92,6 +97,7 @@ class RemoteRuns:
         self._done += 1
         return replace(
             data,
+            config=_exact(run.config, read.events),
             state=state,
             reason=reason,
             telemetry=read.events,
@@ -147,7 +153,9 @@ def chosen(runs: Sequence[RunData], filters: Mapping[str, Any]) -> set[str]:
 
 
 def _decides(columns: Iterable[str], name: str, wanted: Any) -> bool:
-    """Whether a run's events have no say in a filter."""
+    """Whether a run's events have no say in a filter. They have where W&B's config has lost digits."""
+    if not all(value is None or _sendable(value) for value in _one_or_more(wanted)):
+        return False
     if f"config.{name}" in columns or (name in columns and name.startswith("config.")):
         return True
     return name in ("run_id", "group", "name") and None not in _one_or_more(wanted)
@@ -182,6 +190,17 @@ def _described(source: str, run: RemoteRun) -> RunData:
         config=run.config,
         started=run.started,
     )
+
+
+def _exact(config: Mapping[str, Any], events: Iterable[TelemetryEvent]) -> dict[str, Any]:
+    """W&B's config, whose numbers went through 64-bit floats, with the numbers as they were logged where they are the same."""
+    logged: dict[str, Any] = {}
+    for event in events:
+        if isinstance(event.data, RunInfo):
+            logged |= event.data.config
+        elif isinstance(event.data, EpisodeContext) and not event.scoped:
+            logged |= episode_config(event.data)
+    return overlay({name: logged[name] for name in config if name in logged}, config)
 
 
 def _ending(state: str, events: Iterable[TelemetryEvent]) -> tuple[State, str]:

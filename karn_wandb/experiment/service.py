@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
@@ -28,6 +30,7 @@ TIMEOUT = 30
 PAUSES = (2.0, 10.0)
 """Seconds before we ask again ourselves."""
 
+_STATUS = re.compile(r"\berror (\d{3})\b")
 _NEVER_BETTER = range(400, 500)
 _COME_LATER = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 ENDED = ("finished", "failed", "crashed", "killed")
@@ -75,7 +78,10 @@ class RemoteRun:
     @property
     def started(self) -> datetime | None:
         """When it began."""
-        return datetime.fromisoformat(self.created_at) if self.created_at else None
+        if not self.created_at:
+            return None
+        said = datetime.fromisoformat(self.created_at)
+        return said if said.tzinfo else said.replace(tzinfo=UTC)
 
     @property
     def ours(self) -> bool:
@@ -165,6 +171,7 @@ class WandbService:
         raise AssertionError  # the last pause is None
 
     def _described(self, run: Any) -> RemoteRun:
+        _sweep(Path(run.dir))
         keys = (run.history_keys or {}).get("keys") or {}
         counts = keys.get(REST, {}).get("typeCounts") if isinstance(keys, Mapping) else None
         return RemoteRun(
@@ -217,7 +224,8 @@ def _failure(what: str, error: Exception) -> SourceError:
             f"{here} cannot be asked", got=_said(error), do="Check WANDB_BASE_URL, WANDB_API_KEY and the network."
         )
     cause = getattr(error, "exc", None) or error
-    status = getattr(getattr(cause, "response", None), "http_status", None)
+    told = _STATUS.search(str(cause))  # where a run's history is read, only the text has it
+    status = getattr(getattr(cause, "response", None), "http_status", None) or (int(told[1]) if told else 0)
     if isinstance(cause, ValueError) or status == HTTPStatus.NOT_FOUND:
         return _MissingError(f"{here} has none of that name", got=_said(error), do="Check the name, and whose account it is.")
     if status in _NEVER_BETTER and status not in _COME_LATER:
@@ -225,6 +233,16 @@ def _failure(what: str, error: Exception) -> SourceError:
     return SourceError(
         f"{here} did not answer", got=_said(error), do="Check the network, or try later: runs that were read are kept."
     )
+
+
+def _sweep(folder: Path) -> None:
+    """Take away the empty folder that W&B's object of a run makes in WANDB_DIR.
+
+    From there, "entity/project" would be that folder the next time.
+    """
+    with suppress(OSError):  # somebody's files are in it
+        for made in (folder, *folder.parents[:2]):
+            made.rmdir()
 
 
 def _said(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from strategies import event_sequences
 import karn_wandb
 from karn_wandb.cli import main
 from karn_wandb.errors import KarnWarning, SourceError
-from karn_wandb.experiment.cache import EventCache
+from karn_wandb.experiment.cache import EventCache, ReadEvents
 from karn_wandb.experiment.remote import RemoteRuns
-from karn_wandb.experiment.service import WandbService
+from karn_wandb.experiment.service import RemoteRun, WandbService
+from karn_wandb.records import RunInfo, TelemetryEvent
 from karn_wandb.schema import encode_rows
 from karn_wandb.sinks import LogGate, WandbSink
 
@@ -31,15 +33,16 @@ PROJECT = "standin/p"
 @pytest.fixture
 def load(tmp_path):
     """Reads runs back, with a cache of the test's own."""
-    return lambda *sources, **options: karn_wandb.load_experiment(*sources, cache=tmp_path / "cache", **options)
+    return lambda *sources, **options: karn_wandb.load_experiment(*sources, cache=tmp_path / "kept", **options)
 
 
 def logged(run_id: str, epochs: int = 2, **options: object) -> Path:
     """A finished run of the package; gives its folder."""
     with karn_wandb.init(project="p", id=run_id, **options) as run:
         for number in range(1, epochs + 1):
-            run.log_epoch(epoch=number, val_loss=1 / number, val_accuracy=50.0 + number)
+            run.log_epoch(epoch=number, val_loss=1 / number, val_accuracy=10 + number / 10)
         folder = run.records_path.parent
+    read_finished(folder / f"run-{run_id}.wandb")
     return folder
 
 
@@ -64,7 +67,6 @@ def test_a_run_is_the_same_from_the_service_as_from_its_folder(wandb_service, lo
         assert getattr(there, field) == getattr(here, field), field
     assert there.config == here.config
     assert (there.source, there.via) == (PROJECT, "log")
-    assert here.started is not None and there.started is not None
     assert abs((there.started - here.started).total_seconds()) < 60
     assert wandb_service.notes == []
 
@@ -107,6 +109,14 @@ def test_a_long_text_comes_back_from_several_rows(wandb_service, load):
     events = stamped(context(), epoch(1), outcome(reason="x" * 2_000_000, state="failed"))
     put(wandb_service, "r", events)
     assert load(PROJECT).events("r") == events
+
+
+def test_reading_leaves_no_folder_that_looks_like_the_project(wandb_service, load, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    logged("r")
+    load(PROJECT)
+    assert not (tmp_path / "standin").exists()
+    assert [run.run_id for run in load(PROJECT).runs] == ["r"]
 
 
 def test_one_run_can_be_named(wandb_service, load):
@@ -196,9 +206,9 @@ def test_the_record_log_of_a_run_that_left_none_is_not_to_be_had(wandb_service, 
         ("preempting", stamped(context(), outcome()), "running", "it has not ended: W&B calls it preempting"),
     ],
 )
-def test_states(wandb_service, load, said, events, state, reason):
+def test_states(wandb_service, said, events, state, reason):
     put(wandb_service, "r", events, state=said)
-    (run,) = load(PROJECT).runs
+    (run,) = karn_wandb.load_experiment(PROJECT, cache=False).runs
     assert (run.state, run.reason) == (state, reason)
 
 
@@ -207,9 +217,12 @@ def test_a_run_that_goes_on_is_not_analysed(wandb_service, load):
         end = [outcome(epochs=1)] if state == "finished" else []
         put(wandb_service, name, stamped(context(), epoch(1, val_accuracy=60.0), *end), state, arm="x")
     experiment = load(PROJECT)
-    aggregation = karn_wandb.aggregate(experiment, arm_by="arm") if hasattr(karn_wandb, "aggregate") else None
     assert experiment.episodes.set_index("run_id")["state"].to_dict() == {"a": "finished", "b": "running"}
-    assert aggregation is None or [run.run_id for run in aggregation.excluded] == ["b"]
+    report = karn_wandb.build_report(experiment).content
+    assert {run.run_id: (run.state, run.reason) for run in report.runs} == {
+        "a": ("finished", ""),
+        "b": ("running", "it has not ended: W&B calls it running"),
+    }
 
 
 # Filters
@@ -242,7 +255,7 @@ FILTERS = [
 ]
 
 
-@pytest.mark.parametrize(("filters", "found", "read"), FILTERS, ids=lambda value: str(value))
+@pytest.mark.parametrize(("filters", "found", "read"), FILTERS, ids=str)
 def test_filters_choose_what_they_choose_from_files_and_the_rest_is_not_read(wandb_service, load, filters, found, read):
     filled(wandb_service)
     wandb_service.requests.clear()
@@ -256,11 +269,21 @@ def test_filters_choose_what_they_choose_from_files_and_the_rest_is_not_read(wan
 def test_filters_that_w_and_b_can_apply_are_applied_there(wandb_service, load, monkeypatch):
     filled(wandb_service)
     asked = []
-    monkeypatch.setattr(WandbService, "runs", lambda self, source, filters, runs=WandbService.runs: (
-        asked.append(dict(filters)) or runs(self, source, filters)
-    ))
-    load(PROJECT, filters={"arm": "x", "state": "finished", "group": "", "run_id": "a"} | {"arm": ("x", "z")})
-    assert asked == [{"config.arm.value": {"$in": ["x", "z"]}}]
+    monkeypatch.setattr(
+        WandbService,
+        "runs",
+        lambda self, source, filters, runs=WandbService.runs: asked.append(dict(filters)) or runs(self, source, filters),
+    )
+    load(PROJECT, filters={"arm": ("x", "z"), "flag": True, "opt.lr": 0.1, "extra": None, "state": "finished", "run_id": "a"})
+    assert asked == [{"config.arm.value": {"$in": ["x", "z"]}, "config.flag.value": True}, {}]
+
+
+def test_a_filter_tells_whole_numbers_apart_that_w_and_b_does_not(wandb_service, load):
+    """Its config holds both as the same float; the events hold them as they were."""
+    for name, number in (("a", 2**60), ("b", 2**60 + 1)):
+        info = TelemetryEvent("TRAINING_STARTED", data=RunInfo(name, config={"big": number}))
+        put(wandb_service, name, stamped(info), big=float(number))
+    assert [run.run_id for run in load(PROJECT, filters={"big": 2**60 + 1}).runs] == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -326,33 +349,69 @@ def test_rows_that_w_and_b_does_not_give_yet_are_asked_for_again(wandb_service, 
     assert load(PROJECT).events("r") == events
 
 
-@pytest.mark.parametrize("how", ["cut", "flipped", "empty", "other"])
-def test_a_damaged_file_is_read_again_and_said(wandb_service, load, tmp_path, how):
+def only_file(folder: Path) -> Path:
+    (path,) = folder.rglob("*.parquet")
+    return path
+
+
+@pytest.mark.parametrize("damaged", [lambda kept: kept[:-20], lambda _: b"", lambda _: b"PAR1?PAR1"])
+def test_a_damaged_file_is_read_again_and_said(wandb_service, load, tmp_path, damaged):
     put(wandb_service, "r", stamped(context(), epoch(1)))
     first = load(PROJECT)
-    (path,) = (tmp_path / "cache").rglob("*.parquet")
-    content = bytearray(path.read_bytes())
-    content[200] ^= 0xFF
-    path.write_bytes({"cut": bytes(content[:-20]), "flipped": bytes(content), "empty": b"", "other": b"PAR1?PAR1"}[how])
-    with pytest.warns(KarnWarning, match="r.parquet is damaged and read from W&B again"):
+    path = only_file(tmp_path / "kept")
+    path.write_bytes(damaged(path.read_bytes()))
+    with pytest.warns(KarnWarning, match=r"r.parquet is damaged and read from W&B again"):
         assert load(PROJECT).runs == first.runs
     wandb_service.requests.clear()
     load(PROJECT)
     assert wandb_service.requests["HistoryPage"] == 0
 
 
+@pytest.mark.filterwarnings("ignore:.*is damaged:karn_wandb.errors.KarnWarning")
+def test_no_flipped_byte_changes_what_is_read(tmp_path):
+    """Wherever it is: the events are the same, or the file is not believed."""
+    run = RemoteRun("http://host", "e", "p", "r")
+    read = ReadEvents(stamped(context(), *[epoch(number) for number in range(20)]))
+    cache = EventCache(tmp_path)
+    cache.write(run, read)
+    path = only_file(tmp_path)
+    content = path.read_bytes()
+    for at in range(0, len(content), 11):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :])
+        found = cache.read(run)
+        assert found is None or found.events == read.events, at
+
+
+def test_several_processes_may_use_one_folder(tmp_path):
+    """Readers find a whole file or none while it is written again and again; nothing is left beside it."""
+    run = RemoteRun("http://host", "e", "p", "r")
+    read = ReadEvents(stamped(context(), *[epoch(number) for number in range(50)]))
+
+    def use(_: int) -> list[ReadEvents | None]:
+        cache = EventCache(tmp_path)
+        found = []
+        for _ in range(10):
+            cache.write(run, read)
+            found.append(cache.read(run))
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        assert [found for each in pool.map(use, range(4)) for found in each] == [read] * 40
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["r.parquet"]
+
+
 def test_a_folder_that_cannot_be_written_is_said_and_the_runs_are_read(wandb_service, tmp_path):
     put(wandb_service, "r", stamped(context()))
-    (tmp_path / "cache").write_text("a file")
-    with pytest.warns(KarnWarning, match="cache"):
-        assert len(karn_wandb.load_experiment(PROJECT, cache=tmp_path / "cache").runs) == 1
+    (tmp_path / "kept").write_text("a file")
+    with pytest.warns(KarnWarning, match="kept"):
+        assert len(karn_wandb.load_experiment(PROJECT, cache=tmp_path / "kept").runs) == 1
 
 
 def test_nasty_ids_keep_to_the_folder(wandb_service, load, tmp_path):
     for name in ("..", "a b", "%2e"):
         put(wandb_service, name, stamped(context()))
     assert load(PROJECT).runs == load(PROJECT).runs
-    found = {path.name for path in (tmp_path / "cache").rglob("*.parquet")}
+    found = {path.name for path in (tmp_path / "kept").rglob("*.parquet")}
     assert found == {"...parquet", "a%20b.parquet", "%252e.parquet"}
     assert [path.name for path in tmp_path.glob("*.parquet")] == []
 
@@ -378,7 +437,7 @@ def test_an_answer_that_does_not_come_is_asked_for_again_and_the_wait_is_told(wa
     events = stamped(context(), epoch(1))
     put(wandb_service, "r", events)
     fault = wandb_service.faults.hang(where={"Runs"}, times=1)
-    remote = impatient(tmp_path / "cache")
+    remote = impatient(tmp_path / "kept")
     (run,) = remote.read(PROJECT, {})
     assert run.telemetry == events
     assert fault.met == 1
@@ -390,7 +449,7 @@ def test_an_answer_that_does_not_come_is_asked_for_again_and_the_wait_is_told(wa
 def test_a_service_that_never_answers_is_a_clear_error_after_a_bounded_time(wandb_service, tmp_path):
     put(wandb_service, "r", stamped(context()))
     wandb_service.faults.hang(where={"Runs"})
-    remote = impatient(tmp_path / "cache")
+    remote = impatient(tmp_path / "kept")
     with pytest.raises(SourceError) as raised:
         remote.read(PROJECT, {})
     assert str(raised.value).startswith("'standin/p' is no path here, and W&B did not answer; got ")
@@ -447,6 +506,33 @@ def test_an_empty_project_holds_no_run(wandb_service, load):
         load(PROJECT)
 
 
+# Many runs
+
+
+@pytest.mark.slow
+def test_200_runs_of_500_epochs_are_listed_in_at_most_one_request_per_100_the_second_time(wandb_service, load):
+    for number in range(200):
+        events = stamped(context(), *[epoch(n, val_accuracy=50.0) for n in range(1, 501)], outcome(epochs=500))
+        put(wandb_service, f"r{number:03}", events, arm="x")
+    wandb_service.requests.clear()
+    first = load(PROJECT)
+    assert len(first.epochs) == 100_000
+    wandb_service.requests.clear()
+    second = load(PROJECT)
+    assert wandb_service.requests.total() <= 2, wandb_service.requests
+    assert second.runs == first.runs
+
+
+def test_runs_that_ended_are_listed_and_no_more_the_second_time(wandb_service, load):
+    """Two requests: the one that checks the login, and the list."""
+    for number in range(20):
+        put(wandb_service, f"r{number:03}", stamped(context(), epoch(1), outcome(epochs=1)))
+    assert len(load(PROJECT).runs) == 20
+    wandb_service.requests.clear()
+    load(PROJECT)
+    assert wandb_service.requests.total() == 2
+
+
 # Progress and the command line
 
 
@@ -460,7 +546,7 @@ def test_progress_is_told_run_by_run(wandb_service, load):
 
 def test_the_command_line_reads_a_project(wandb_service, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("KARN_WANDB_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("KARN_WANDB_CACHE_DIR", str(tmp_path / "kept"))
     logged("r", name="a name", config={"arm": "x"})
     listed = CliRunner().invoke(main, ["show", PROJECT])
     assert (listed.exit_code, listed.stderr) == (0, "")
