@@ -118,7 +118,9 @@ class Artifacts:
             self._blobs.put(manifest_name(artifact), json.dumps(contents).encode())
         artifact.manifest = contents
         if artifact.version is None:
-            artifact.version = len([each for each in self.all.values() if each.home == artifact.home and each.version is not None])
+            artifact.version = len(
+                [each for each in self.all.values() if each.home == artifact.home and each.version is not None]
+            )
         self.move_aliases(artifact, ["latest", *artifact.wanted_aliases])
 
     def _base_of(self, artifact: Artifact) -> Mapping[str, Any]:

@@ -27,17 +27,14 @@ class Exports:
         self._rows: dict[str, int] = {}
 
     def make(self, run: Run) -> None:
-        """Export what a run has sent so far; what comes later is live data."""
+        """Export what a run has sent; when more comes there is no export, until the next one."""
         self._rows[run.storage_id] = len(run.rows)
         self._blobs.put(_place(run), parquet(run.rows))
 
     def node(self, run: Run) -> Node:
-        """The export as GraphQL reads it: the files, and the rows that are not in them."""
-        exported = self._rows.get(run.storage_id, 0)
-        return {
-            "parquetUrls": [self._blobs.address(_place(run))] if exported else [],
-            "liveData": run.rows[exported:] if exported else [],
-        }
+        """The export as GraphQL reads it; what is in no file is read page by page."""
+        whole = run.rows and self._rows.get(run.storage_id) == len(run.rows)
+        return {"parquetUrls": [self._blobs.address(_place(run))] if whole else [], "liveData": []}
 
 
 def parquet(rows: list[Row]) -> bytes:

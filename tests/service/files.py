@@ -51,7 +51,7 @@ class RunFiles:
             "__typename": "File",
             "id": place,
             "name": name,
-            "url": lambda upload=False: address,  # noqa: ARG005 -- the same to put and to fetch
+            "url": lambda upload=False: address,
             "directUrl": address,
             "sizeBytes": len(content),
             "mimetype": mimetypes.guess_type(name)[0] or "application/octet-stream",

@@ -63,9 +63,7 @@ def page(rows: list[Row], min_step: int, max_step: int | None, samples: int | No
 def sampled(rows: list[Row], spec: Mapping[str, Any]) -> list[Row]:
     """The values of some keys, of rows that have all of them."""
     keys = spec.get("keys") or []
-    chosen = [
-        row for row in rows if spec.get("minStep", 0) <= row["_step"] and row["_step"] < (spec.get("maxStep") or math.inf)
-    ]
+    chosen = [row for row in rows if spec.get("minStep", 0) <= row["_step"] and row["_step"] < (spec.get("maxStep") or math.inf)]
     found = [[_at(row, key) for key in keys] for row in chosen]
     whole = [dict(zip(keys, values, strict=True)) for values in found if all(value is not _NOTHING for value in values)]
     return [_sendable(row) for row in _thinned(whole if keys else chosen, spec.get("samples"))]

@@ -59,7 +59,7 @@ class Mutations:
             "deleteModel": self._delete_project,
         }
 
-    def _upsert_run(self, id=None, name=None, entity_name=None, model_name=None, **given: Any) -> Node:  # noqa: A002
+    def _upsert_run(self, id=None, name=None, entity_name=None, model_name=None, **given: Any) -> Node:
         service = self._service
         if id is None:
             run, new = service.find_or_make_run(entity_name, model_name, name)
@@ -69,7 +69,7 @@ class Mutations:
         run.update(given)
         return {"bucket": self._queries.run(run), "inserted": new}
 
-    def _delete_run(self, id: str, delete_artifacts: bool = False) -> Node:  # noqa: A002
+    def _delete_run(self, id: str, delete_artifacts: bool = False) -> Node:
         service = self._service
         run = service.run_by_storage_id(id)
         if delete_artifacts:
@@ -79,11 +79,11 @@ class Mutations:
         del service.runs[run.entity, run.project, run.run_id]
         return DONE
 
-    def _stop_run(self, id: str) -> Node:  # noqa: A002
+    def _stop_run(self, id: str) -> Node:
         self._service.run_by_storage_id(id).stopping = True
         return DONE
 
-    def _update_run_state(self, id: str, state: str) -> Node:  # noqa: A002
+    def _update_run_state(self, id: str, state: str) -> Node:
         self._service.run_by_storage_id(id).state = state
         return DONE
 
@@ -92,7 +92,7 @@ class Mutations:
         uploads = [self._service.files.upload(run, name) for name in files]
         return {"runID": run.storage_id, "uploadHeaders": [], "files": uploads}
 
-    def _delete_files(self, files: list[str], project_id: int | None = None) -> Node:  # noqa: ARG002
+    def _delete_files(self, files: list[str], project_id: int | None = None) -> Node:
         self._service.blobs.remove(files)
         return DONE
 
@@ -128,7 +128,7 @@ class Mutations:
     def _create_manifest(
         self,
         artifact_id: str,
-        type: str = WHOLE,  # noqa: A002
+        type: str = WHOLE,
         base_artifact_id: str | None = None,
         **_: Any,
     ) -> Node:
@@ -143,9 +143,7 @@ class Mutations:
 
     def _manifest(self, artifact_id: str) -> Node:
         address = self._service.blobs.address(manifest_name(self._service.artifacts.get(artifact_id)))
-        return {
-            "artifactManifest": {"id": artifact_id, "file": {"id": artifact_id, "uploadUrl": address, "uploadHeaders": []}}
-        }
+        return {"artifactManifest": {"id": artifact_id, "file": {"id": artifact_id, "uploadUrl": address, "uploadHeaders": []}}}
 
     def _create_artifact_files(self, artifact_files: list[dict[str, Any]], **_: Any) -> Node:
         artifacts = self._service.artifacts
@@ -206,16 +204,16 @@ class Mutations:
     def _create_agent(self, host: str, sweep: str, **_: Any) -> Node:
         return {"agent": {"id": self._service.sweeps.register(sweep, host)}}
 
-    def _heartbeat(self, id: str, run_state: str | None = None, **_: Any) -> Node:  # noqa: A002
+    def _heartbeat(self, id: str, run_state: str | None = None, **_: Any) -> Node:
         return {"agent": {"id": id}, "commands": self._service.sweeps.heartbeat(id, run_state)}
 
-    def _upsert_view(self, id=None, entity_name=None, project_name=None, **fields: Any) -> Node:  # noqa: A002
+    def _upsert_view(self, id=None, entity_name=None, project_name=None, **fields: Any) -> Node:
         if entity_name and project_name:
             self._service.add_project(entity_name, project_name)
         view, new = self._service.views.upsert(entity_name, project_name, id, fields)
         return {"view": self._queries.view(view), "inserted": new}
 
-    def _delete_view(self, id: str, **_: Any) -> Node:  # noqa: A002
+    def _delete_view(self, id: str, **_: Any) -> Node:
         self._service.views.get(id)
         del self._service.views.all[id]
         return {"success": True, "pendingDrafts": []}
@@ -229,7 +227,7 @@ class Mutations:
         project = self._queries.project(entity_name, name)
         return {"project": project, "model": project, "inserted": new}
 
-    def _delete_project(self, id: str) -> Node:  # noqa: A002
+    def _delete_project(self, id: str) -> Node:
         entity, _, name = id.partition("/")
         if (entity, name) not in self._service.projects:
             raise RefusedError(f"project {id} not found")

@@ -64,16 +64,16 @@ class Queries:
         if run is None:
             return None
         service, artifact = self._service, self.artifacts.artifact
-        made, used, files = service.artifacts.of_run(run), service.artifacts.used_by(run), service.files
+        artifacts, files = service.artifacts, service.files
         return {
             **run_node(run, self._name_of(run.entity, run.project)),
-            "parquetHistory": lambda live_keys=(): service.exports.node(run),  # noqa: ARG005 -- all keys, as they are few
-            "fileCount": len(files.names(run)),
+            "parquetHistory": lambda live_keys=(): service.exports.node(run),
+            "fileCount": lambda: len(files.names(run)),
             "files": lambda names=None, pattern=None, after=None, first=None: connection(
                 files.chosen(run, names, pattern), lambda name: files.node(run, name), first, after
             ),
-            "outputArtifacts": lambda after=None, first=None: connection(made, artifact, first, after),
-            "inputArtifacts": lambda after=None, first=None: connection(used, artifact, first, after),
+            "outputArtifacts": lambda after=None, first=None: connection(artifacts.of_run(run), artifact, first, after),
+            "inputArtifacts": lambda after=None, first=None: connection(artifacts.used_by(run), artifact, first, after),
         }
 
     def sweep(self, sweep: Sweep | None) -> Node | None:
@@ -164,7 +164,7 @@ class Queries:
                 ordered(chosen(filters), order, Run.seen), self.run, first, after
             ),
             "run": lambda name: self.run(named.get(name)),
-            "bucket": lambda name, missing_ok=False: self.run(named.get(name)),  # noqa: ARG005 -- missing is always null
+            "bucket": lambda name, missing_ok=False: self.run(named.get(name)),
         }
 
     def _artifacts(self, home: tuple[str, str]) -> Node:
@@ -183,7 +183,9 @@ class Queries:
         sweeps = [sweep for sweep in self._service.sweeps.all.values() if (sweep.entity, sweep.project) == home]
         return {
             "totalSweeps": len(sweeps),
-            "sweeps": lambda after=None, first=None: connection(sweeps, self.sweep, first, after),
+            "sweeps": lambda after=None, first=None, filters=None: connection(
+                [sweep for sweep in sweeps if matches(sweep.seen(), parsed(filters))], self.sweep, first, after
+            ),
             "sweep": lambda sweep_name: self.sweep(next((each for each in sweeps if each.name == sweep_name), None)),
         }
 

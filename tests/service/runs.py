@@ -70,9 +70,13 @@ class Run:
         if changes.get("summary_metrics") is not None:
             self.summary = json.loads(changes["summary_metrics"])
 
-    def stream(self, body: Mapping[str, Any]) -> None:
-        """Take a file_stream request: lines, a sign of life, or the end."""
-        client = body.get("client_id") or ""
+    def stream(self, body: Mapping[str, Any], client: str) -> None:
+        """Take a file_stream request: lines, a sign of life, or the end.
+
+        Args:
+            body: The request.
+            client: Who of several writers sent it; empty when there is one only.
+        """
         for name, chunk in (body.get("files") or {}).items():
             content = chunk.get("content") or []
             if name == "wandb-summary.json":
@@ -80,7 +84,8 @@ class Run:
             elif name in _STREAMS:
                 getattr(self, _STREAMS[name]).put(client, chunk.get("offset", 0), content)
         self.heartbeat_at = now()
-        self.state = "preempting" if body.get("preempting") else "running"
+        if self.state != "crashed":
+            self.state = "preempting" if body.get("preempting") else "running"
         if body.get("complete"):
             self.exit_code = body.get("exitcode", 0)
             self.state = "failed" if self.exit_code else "finished"

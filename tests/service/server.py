@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 import socket
 import threading
 import time
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from .service import Service
 
 Answer = tuple[int, bytes]
+
+WRITER = "X-WANDB-ASYNC-CLIENT-ID"
+"""The header by which processes that share a run are told apart."""
 
 PIECE = 16
 """Bytes a slow answer comes in."""
@@ -88,6 +92,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and content are sent apart, and the second would wait for an acknowledgement
     server: _Server
 
     def do_POST(self) -> None:
@@ -118,8 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not path.startswith(STORAGE):
             self._unknown()
             return
-        content = self.server.service.get(path)
-        self._answer("download", lambda: (HTTPStatus.NOT_FOUND if content is None else HTTPStatus.OK, content or b""))
+        self._answer("download", lambda: self._download(path))
 
     def log_message(self, *_: Any) -> None:
         """Quiet."""
@@ -140,16 +144,32 @@ class _Handler(BaseHTTPRequestHandler):
             operation = "anonymous"
 
         def run() -> Answer:
-            return HTTPStatus.OK, json.dumps(self.server.service.graphql(request["query"], request.get("variables") or {})).encode()
+            return HTTPStatus.OK, json.dumps(
+                self.server.service.graphql(request["query"], request.get("variables") or {})
+            ).encode()
 
         self._answer(operation, run)
 
     def _stream(self, home: tuple[str, str, str], body: dict[str, Any]) -> Answer:
         try:
-            self.server.service.stream(home, body)
+            self.server.service.stream(home, body, self.headers.get(WRITER, ""))
         except RefusedError as error:
             return HTTPStatus.NOT_FOUND, str(error).encode()
         return HTTPStatus.OK, b"{}"
+
+    def _download(self, path: str) -> Answer:
+        """A file, or a part of it, which readers of Parquet ask for."""
+        content = self.server.service.get(path)
+        if content is None:
+            return HTTPStatus.NOT_FOUND, b""
+        part = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        if part is None:
+            return HTTPStatus.OK, content
+        first, last = part.groups()
+        start = int(first) if first else len(content) - int(last)
+        stop = min(int(last) + 1, len(content)) if first and last else len(content)
+        self._range = f"bytes {start}-{stop - 1}/{len(content)}"
+        return HTTPStatus.PARTIAL_CONTENT, content[start:stop]
 
     def _unknown(self) -> None:
         self.server.service.notes.append(f"{self.command} {self.path}")
@@ -185,6 +205,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
         self.send_header("Content-Type", "application/json")
+        if status == HTTPStatus.PARTIAL_CONTENT:
+            self.send_header("Content-Range", self._range)
         if fault is not None and fault.retry_after is not None:
             self.send_header("Retry-After", str(fault.retry_after))
         self.end_headers()

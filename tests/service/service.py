@@ -110,11 +110,11 @@ class Service:
         return found
 
     def crash(self, run_id: str) -> None:
-        """Say that a run crashed, as W&B does minutes after the last sign of life of one that did not end."""
+        """Say that a run crashed, as W&B does minutes after the last sign of life; until it is resumed or ends."""
         self.run(run_id).state = "crashed"
 
     def export(self, run_id: str) -> None:
-        """Make Parquet files of a run's history so far, as W&B does at times nobody knows."""
+        """Make a Parquet file of a run's history, as W&B does at times nobody knows; it counts until more is sent."""
         with self._lock:
             self.exports.make(self.run(run_id))
 
@@ -159,15 +159,15 @@ class Service:
             except RefusedError as error:
                 return {"data": None, "errors": [{"message": str(error)}]}
 
-    def stream(self, home: tuple[str, str, str], body: Mapping[str, Any]) -> None:
-        """Take a file_stream request.
+    def stream(self, home: tuple[str, str, str], body: Mapping[str, Any], client: str) -> None:
+        """Take a file_stream request of a writer.
 
         Raises:
             RefusedError: There is no such run.
         """
         with self._lock:
             run = self.run(home[2], home[1], home[0])
-            run.stream(body)
+            run.stream(body, client)
             self.files.keep_console(run)
 
     def put(self, path: str, content: bytes) -> None:

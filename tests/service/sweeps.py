@@ -50,6 +50,10 @@ class Sweep:
             return math.prod(len(values) for values in _grid(self.config["parameters"]).values())
         return self.config.get("run_cap")
 
+    def seen(self) -> dict[str, Any]:
+        """The sweep as filters see it."""
+        return {"name": self.name, "display_name": self.display_name, "state": self.state, "created_at": self.created_at}
+
     def commands(self, running: Mapping[str, bool]) -> list[dict[str, Any]]:
         """What an agent is to do next.
 

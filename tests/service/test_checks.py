@@ -7,11 +7,15 @@ import pytest
 from service import Service, online
 from service.checks import CHECKS, Bench
 
-pytestmark = pytest.mark.online
+pytestmark = [
+    pytest.mark.online,
+    pytest.mark.usefixtures("newest_wandb"),
+    pytest.mark.filterwarnings("ignore:unclosed file .*sweep-:ResourceWarning"),  # W&B's own, of a sweep's config
+]
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory):
+def service(newest_wandb, tmp_path_factory):
     with Service() as service, online(service, tmp_path_factory.mktemp("checks")):
         yield service
 

@@ -8,7 +8,7 @@ import wandb
 import karn_wandb
 from tests.smoke_real_wandb import main
 
-pytestmark = pytest.mark.online
+pytestmark = [pytest.mark.online, pytest.mark.usefixtures("newest_wandb")]
 
 
 def test_it_says_what_holds_and_deletes_what_it_made(wandb_service, capsys):

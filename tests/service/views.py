@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +32,7 @@ class Views:
         """A new view, or one with other fields; whether it is new."""
         new = view_id is None
         if new:
-            view_id = f"view{len(self.all)}"
+            view_id = base64.b64encode(f"View:{len(self.all)}".encode()).decode()  # in addresses without its padding
             self.all[view_id] = View(entity or "", project or "", view_id)
         view = self.get(view_id)
         view.fields |= {name: value for name, value in fields.items() if value is not None}

@@ -27,7 +27,9 @@ def record_log(bench: Bench) -> None:
     (path,) = Path(artifact.download(str(bench.folder / "records"))).iterdir()
     found = parse_log(path.read_bytes())
     assert not found.damage
-    assert [event.data.host.train_loss for event in found.events if event.event_type.name == "EPOCH_COMPLETED"] == list(logged.LOSSES)
+    assert [event.data.host.train_loss for event in found.events if event.event_type.name == "EPOCH_COMPLETED"] == list(
+        logged.LOSSES
+    )
 
 
 @check("versions, and aliases that move")

@@ -48,7 +48,9 @@ class Bench:
 
     def init(self, **options: Any) -> karn_wandb.Run:
         """Start a run, online unless the options say otherwise."""
-        return karn_wandb.init(**{"entity": self.entity, "project": self.project, "mode": "online", "dir": self.folder, **options})
+        return karn_wandb.init(
+            **{"entity": self.entity, "project": self.project, "mode": "online", "dir": self.folder, **options}
+        )
 
     def read(self, run_id: str) -> Any:
         """A run as the public API has it."""

@@ -30,7 +30,9 @@ CHECKS: list[Check] = []
 """All checks, in the order they are written down."""
 
 
-def check(title: str, *, slow: bool = False, needs: str | None = None) -> Callable[[Callable[[Bench], None]], Callable[[Bench], None]]:
+def check(
+    title: str, *, slow: bool = False, needs: str | None = None
+) -> Callable[[Callable[[Bench], None]], Callable[[Bench], None]]:
     """Make a function a check."""
 
     def add(holds: Callable[[Bench], None]) -> Callable[[Bench], None]:

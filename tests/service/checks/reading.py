@@ -93,6 +93,7 @@ def scan(bench: Bench) -> None:
     steps = [row["_step"] for row in bench.read(bench.full).scan_history()]
     assert steps == list(range(len(steps)))
     assert len(steps) > len(logged.LOSSES) * (1 + logged.BATCHES)
+    assert [row["_step"] for row in bench.read(bench.full).beta_scan_history()] == steps  # its older name
 
 
 @check("scanned history in small pages, and a part of it")
@@ -119,9 +120,9 @@ def files(bench: Bench) -> None:
 
 @check("a table back as a data frame")
 def table_as_frame(bench: Bench) -> None:
-    frame = _table(bench, "owntable", "own/table").get_dataframe()
+    frame = _artifact(bench, "owntable").get("own/table").get_dataframe()
     assert list(frame.columns) == ["slot", "value"]
-    assert [tuple(None if value != value else value for value in row) for row in frame.values.tolist()] == list(logged.TABLE)  # noqa: PLR0124, PD011
+    assert [tuple(None if value != value else value for value in row) for row in frame.values.tolist()] == list(logged.TABLE)  # noqa: PLR0124
 
 
 @check("the package's own tables back")
@@ -132,8 +133,9 @@ def own_tables(bench: Bench) -> None:
 
 @check("the increments of a table back, all of them")
 def increments(bench: Bench) -> None:
-    table = _table(bench, "ownincremental", "own/incremental")
-    assert table.data[-1][0] == logged.INCREMENTS - 1
+    artifact = _artifact(bench, "ownincremental")
+    table = artifact.get(next(iter(artifact.manifest.entries)).removesuffix(".table.json"))
+    assert table.data == [[step, step / 2] for step in range(logged.INCREMENTS)]
 
 
 @check("config, tags and summary changed afterwards")
@@ -171,6 +173,6 @@ def account(bench: Bench) -> None:
     assert bench.project in {project.name for project in bench.api.projects(bench.entity)}
 
 
-def _table(bench: Bench, artifact_part: str, key: str):
-    artifacts = [each for each in bench.read(bench.full).logged_artifacts() if artifact_part in each.name]
-    return artifacts[-1].get(key)
+def _artifact(bench: Bench, part: str):
+    """The newest version of the artifact with this in its name."""
+    return [each for each in bench.read(bench.full).logged_artifacts() if part in each.name][-1]

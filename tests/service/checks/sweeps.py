@@ -35,7 +35,7 @@ def _assert_ran(bench: Bench, sweep_id: str) -> None:
     assert sweep.best_run().config["lr"] == 0.01
 
 
-@check("a sweep, run by wandb.agent with a function", slow=True)
+@check("a sweep, run by wandb.agent with a function")
 def function_agent(bench: Bench) -> None:
     import wandb
     from wandb.agents.pyagent import Agent

@@ -21,7 +21,7 @@ def report(bench: Bench) -> None:
 @check("a workspace saved, and found again", needs="wandb_workspaces")
 def workspace(bench: Bench) -> None:
     import wandb_workspaces.reports.v2 as reports
-    import wandb_workspaces.workspaces as workspaces
+    from wandb_workspaces import workspaces
 
     assert bench.full
     panels = [reports.LinePlot(x="epoch", y=["host/val_accuracy"])]
