@@ -92,7 +92,7 @@ class EventCache:
 
 def _warn(path: Path, error: Exception) -> None:
     first = str(error).partition("\n")[0]
-    warnings.warn(f"{path} is damaged and read from W&B again: {first}", KarnWarning, stacklevel=3)
+    warnings.warn(f"{path} is damaged or newer, and read from W&B again: {first}", KarnWarning, stacklevel=3)
 
 
 def _place(folder: Path, run: RemoteRun) -> Path:
@@ -113,7 +113,7 @@ def _packed(read: ReadEvents, stamp: str) -> bytes:
     table = pa.table(
         {
             "sequence": pa.array([event.sequence for event in read.events], pa.int64()),
-            "event_type": pa.array([str(event.event_type) for event in read.events], pa.string()),
+            "event_type": pa.array([event.event_type.name for event in read.events], pa.string()),
             "event": pa.array(lines, pa.binary()),
         },
         metadata={_KEY: json.dumps(about).encode()},
