@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -93,6 +95,16 @@ def test_whatever_was_logged_is_the_same_from_the_service_as_from_the_run_file(w
     assert read().events(run.id) == here.events(run.id) == events
     wandb_service.export(run.id)
     assert read().events(run.id) == events
+
+
+def test_a_run_that_was_logged_offline_and_sent_later_is_the_same(wandb_service, load, monkeypatch):
+    """Its record log too, though it says no entity: the service takes the account's."""
+    monkeypatch.delenv("WANDB_ENTITY")
+    folder = logged("r", mode="offline")
+    sync = [sys.executable, "-m", "wandb", "sync", "--yes", str(folder)]
+    subprocess.run(sync, check=True, capture_output=True, timeout=60)
+    (there,) = load(PROJECT).runs
+    assert (there.via, there.telemetry) == ("log", load(folder).runs[0].telemetry)
 
 
 def test_a_run_of_500_epochs_is_one_small_file(wandb_service, load):
