@@ -34,7 +34,7 @@ LEVELS = {
     "experiment": 4,
     "run": 5,
     "cli": 6,
-    "workspace": 6,
+    "workspace": 5,
     "sweeps": 6,
     "integrations": 6,
     "__init__": 7,

@@ -13,6 +13,7 @@ import click
 from karn_wandb._version import __version__
 from karn_wandb.cli.report import report
 from karn_wandb.cli.show import show
+from karn_wandb.cli.workspace import workspace
 from karn_wandb.errors import KarnError
 
 
@@ -37,3 +38,4 @@ def main() -> None:
 
 main.add_command(report)
 main.add_command(show)
+main.add_command(workspace)

@@ -33,6 +33,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--out", type=_FILE, callback=_ending(".html"), help="HTML report [default: report.html, unless --json or --md].")
 @click.option("--json", "json_file", type=_FILE, callback=_ending(".json"), help="The same as JSON.")
 @click.option("--md", "md_file", type=_FILE, callback=_ending(".md"), help="The same as Markdown.")
+@click.option("--publish", metavar="ENTITY/PROJECT", help="Publish it as a W&B report there too; needs the extra `workspace`.")
 @click.option("--title", help="Title of the report.")
 @click.option("--require", multiple=True, metavar="NAME", help="Exit with 3 unless this claim is supported; may be repeated.")
 @click.pass_context
@@ -44,6 +45,7 @@ def report(
     out: Path | None,
     json_file: Path | None,
     md_file: Path | None,
+    publish: str | None,
     title: str | None,
     require: tuple[str, ...],
 ) -> None:
@@ -64,6 +66,10 @@ def report(
     _say(made.content)
     for path in _targets(out, json_file, md_file):
         click.echo(f"Written: {made.save(path)}")
+    if publish is not None:
+        from karn_wandb.workspace import publish_report  # noqa: PLC0415
+
+        click.echo(f"Published: {publish_report(made, publish)}")
     supported = {claim.name for claim in made.content.claims if claim.supported}
     missing = [name for name in require if name not in supported]
     if missing:

@@ -162,7 +162,7 @@ class WandbService:
         for pause in (*self._pauses, None):
             try:
                 return ask()
-            except (wandb.errors.Error, _api_error(), ValueError, OSError) as error:
+            except (wandb.errors.Error, api_error(), ValueError, OSError) as error:
                 failure = _failure(what, error)
                 if pause is None or isinstance(failure, _MissingError | _RefusedError):
                     raise failure from error
@@ -201,7 +201,7 @@ class _RefusedError(SourceError):
     """W&B refuses it; asking again is of no use."""
 
 
-def _api_error() -> type[Exception]:
+def api_error() -> type[Exception]:
     """What W&B's client raises where it does not say CommError; it has no public name."""
     try:
         from wandb.sdk.lib.service.service_connection import WandbApiFailedError  # noqa: PLC0415 -- takes seconds
