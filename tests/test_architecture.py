@@ -34,7 +34,7 @@ LEVELS = {
     "experiment": 4,
     "run": 5,
     "cli": 6,
-    "workspace": 6,
+    "workspace": 5,
     "sweeps": 6,
     "integrations": 6,
     "testing": 6,
@@ -58,7 +58,7 @@ THIRD_PARTY = {
     "analysis": {"numpy"},
     "charts": {"vl_convert"},
     "sinks": {"wandb", "rich", "pyarrow", "msgspec", "numpy"},
-    "experiment": {"pandas", "numpy", "wandb", "google", "yaml", "pyarrow"},  # google: protobuf, which comes with wandb
+    "experiment": {"pandas", "numpy", "wandb", "google", "yaml", "pyarrow", "platformdirs"},  # google: protobuf, comes with wandb
     "run": {"torch", "wandb"},
     "cli": {"click", "rich", "wandb", "yaml"},
     "workspace": {"wandb", "wandb_workspaces"},
@@ -88,6 +88,7 @@ MAY_USE_NUMPYS_GLOBAL_GENERATOR = {
 }
 MAY_READ_THE_ENVIRONMENT = {
     "start.py": "init hands it on, so that an operator's switches are read in one place",
+    "experiment/cache.py": "an operator says where what was read is kept",
 }
 MAY_LOOK_AT_WANDBS_RUN = {
     "sinks/wandb.py": "where the run is the global one, wandb.log must keep to the same gate as run.log",

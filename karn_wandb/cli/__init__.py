@@ -14,6 +14,7 @@ from karn_wandb._version import __version__
 from karn_wandb.cli.import_ import import_
 from karn_wandb.cli.report import report
 from karn_wandb.cli.show import show
+from karn_wandb.cli.workspace import workspace
 from karn_wandb.errors import KarnError
 
 
@@ -39,3 +40,4 @@ def main() -> None:
 main.add_command(import_)
 main.add_command(report)
 main.add_command(show)
+main.add_command(workspace)

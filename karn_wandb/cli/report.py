@@ -33,6 +33,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--out", type=_FILE, callback=_ending(".html"), help="HTML report [default: report.html, unless --json or --md].")
 @click.option("--json", "json_file", type=_FILE, callback=_ending(".json"), help="The same as JSON.")
 @click.option("--md", "md_file", type=_FILE, callback=_ending(".md"), help="The same as Markdown.")
+@click.option("--publish", metavar="ENTITY/PROJECT", help="Publish it as a W&B report there too; needs the extra `workspace`.")
 @click.option("--title", help="Title of the report.")
 @click.option("--require", multiple=True, metavar="NAME", help="Exit with 3 unless this claim is supported; may be repeated.")
 @click.pass_context
@@ -44,23 +45,31 @@ def report(
     out: Path | None,
     json_file: Path | None,
     md_file: Path | None,
+    publish: str | None,
     title: str | None,
     require: tuple[str, ...],
 ) -> None:
     """Compare the arms of many runs and write what that shows.
 
-    SOURCE is a folder of runs, a run-ID.wandb file, or a record log. Without --claims the arms are the values of config
-    `arm`, else `controller`, each against the host alone.
+    SOURCE is a folder of runs, a run-ID.wandb file, a record log, or entity/project in W&B. Without --claims the arms are
+    the values of config `arm`, else `controller`, each against the host alone.
     """
+    from karn_wandb.cli.progress import shown_progress  # noqa: PLC0415
     from karn_wandb.experiment.experiment import load_experiment  # noqa: PLC0415 -- pandas: not for --help
     from karn_wandb.experiment.report import build_report  # noqa: PLC0415
     from karn_wandb.printable import printable  # noqa: PLC0415
 
     _check_required(require, claims)
-    made = build_report(load_experiment(*sources), claims, title)
+    with shown_progress() as progress:
+        experiment = load_experiment(*sources, progress=progress)
+    made = build_report(experiment, claims, title)
     _say(made.content)
     for path in _targets(out, json_file, md_file):
         click.echo(f"Written: {made.save(path)}")
+    if publish is not None:
+        from karn_wandb.workspace import publish_report  # noqa: PLC0415
+
+        click.echo(f"Published: {publish_report(made, publish)}")
     supported = {claim.name for claim in made.content.claims if claim.supported}
     missing = [name for name in require if name not in supported]
     if missing:

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 def show(source: str, run: str | None, folder: Path | None) -> None:
     """List the runs of a source, or say what is known of one RUN.
 
-    SOURCE is a folder of runs, a run-ID.wandb file, or a record log.
+    SOURCE is a folder of runs, a run-ID.wandb file, a record log, entity/project in W&B, or entity/project/run_id.
     """
     from rich.console import Console  # noqa: PLC0415 -- not for --help
 
+    from karn_wandb.cli.progress import shown_progress  # noqa: PLC0415
     from karn_wandb.cli.tables import run_parts, runs_table  # noqa: PLC0415
     from karn_wandb.experiment.experiment import load_experiment  # noqa: PLC0415
     from karn_wandb.pipeline import standing  # noqa: PLC0415
@@ -36,7 +37,8 @@ def show(source: str, run: str | None, folder: Path | None) -> None:
 
     if folder is not None and run is None:
         raise click.UsageError("--charts needs a RUN: its charts are of one run.")
-    experiment = load_experiment(source)
+    with shown_progress() as progress:
+        experiment = load_experiment(source, progress=progress)
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False, emoji=False)
     if run is None:
         console.print(runs_table(experiment))

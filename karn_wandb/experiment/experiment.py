@@ -13,7 +13,9 @@ import pandas as pd
 
 from karn_wandb.errors import SourceError
 from karn_wandb.experiment import frames
+from karn_wandb.experiment.cache import EventCache, default_folder
 from karn_wandb.experiment.filters import select
+from karn_wandb.experiment.remote import Progress, RemoteRuns
 from karn_wandb.experiment.runs import RunData, Via
 from karn_wandb.experiment.sources import find_runs
 from karn_wandb.records import Record, TelemetryEvent
@@ -98,13 +100,22 @@ class Experiment:
         return frame[kept].reset_index(drop=True)
 
 
-def load_experiment(*sources: str | Path, filters: Mapping[str, Any] | None = None) -> Experiment:
+def load_experiment(
+    *sources: str | Path,
+    filters: Mapping[str, Any] | None = None,
+    cache: bool | Path = True,
+    progress: Progress | None = None,
+) -> Experiment:
     """Read runs back.
 
     Args:
-        *sources: Folders of runs (searched with all folders below), run-ID.wandb files, and record logs.
+        *sources: Folders of runs (searched with all folders below), run-ID.wandb files, record logs, and "entity/project" or
+            "entity/project/run_id" in W&B, where no folder has that name.
         filters: Only episodes with these values: names of config entries or of columns of `Experiment.episodes`, such
-            as {"controller": "heuristic", "episode.task_type": "classification"}.
+            as {"controller": "heuristic", "episode.task_type": "classification"}. Runs in W&B that they rule out are not read.
+        cache: Whether events of runs in W&B are kept, in `KARN_WANDB_CACHE_DIR` or the platform's folder for caches; or the
+            folder to keep them in. A run that W&B says is as it was is not read again.
+        progress: While runs of W&B are read, is told how many of how many are, and what is being done; see `Progress`.
 
     Returns:
         The experiment; its `warnings` say what could not be read.
@@ -112,7 +123,8 @@ def load_experiment(*sources: str | Path, filters: Mapping[str, Any] | None = No
     Raises:
         SourceError: A source is not there, cannot be read or holds no run; a filter's name is unknown; none matches.
     """
-    runs, notes = find_runs(sources)
+    folder = (default_folder() if cache else None) if isinstance(cache, bool) else cache
+    runs, notes = find_runs(sources, filters, RemoteRuns(EventCache(folder), progress))
     everything = Experiment(tuple(runs), tuple(notes))
     if not filters:
         return everything

@@ -1,4 +1,4 @@
-"""One run, read from its record log, from W&B's run file, or from both."""
+"""One run, read from its record log, from W&B's rows (of its run file, or of the service), or from both."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from karn_wandb.records import EpisodeContext, EpisodeOutcome, EpochSnapshot, Ru
 from karn_wandb.schema import RowJoiner, decode_row
 
 Via = Literal["log", "wandb"]
-State = Literal["finished", "failed", "crashed"]
+State = Literal["finished", "failed", "crashed", "running"]
+Read = tuple[tuple[TelemetryEvent, ...], tuple[str, ...]]
+"""Events, and what could not be read, in words."""
+
 T = TypeVar("T")
 
 NO_END = "no end was recorded: the process was killed, or is still running"
@@ -38,13 +41,15 @@ class RunData:
         tags: W&B tags.
         config: The run's configuration at its end, nested.
         started: When W&B says it began; None when unknown.
-        state: "finished", "failed" (it raised, or left with an exit code) or "crashed" (nothing says how it ended:
-            killed, or still running, which files cannot tell apart).
+        state: "finished", "failed" (it raised, or left with an exit code), "crashed" (nothing says how it ended: killed, or
+            still running, which files cannot tell apart) or "running" (W&B says so).
         reason: Why it is not finished, "" when it is.
         telemetry: Its events: of the record log when it has one, else of W&B's rows.
+        via: Which of the two they are from; None when there are neither.
         wandb_path: The run file; None when there is none that can be read.
         earlier_paths: Run files of earlier processes of the run.
         log_path: The record log; None when there is none that can be read.
+        rows: Reads the events of W&B's rows again; None when there is nothing to read them from.
         warnings: What could not be read, in words.
     """
 
@@ -60,8 +65,10 @@ class RunData:
     state: State = "crashed"
     reason: str = NO_END
     telemetry: tuple[TelemetryEvent, ...] = field(default=(), repr=False)
+    via: Via | None = None
     wandb_path: Path | None = None
     log_path: Path | None = None
+    rows: Callable[[], Read] | None = field(default=None, repr=False, compare=False)
     warnings: tuple[str, ...] = ()
     earlier_paths: tuple[Path, ...] = ()
 
@@ -73,19 +80,15 @@ class RunData:
         """
         if via not in (None, "log", "wandb"):
             raise SourceError('events come via "log" or via "wandb"', got=repr(via))
-        if via == "log" and self.log_path is None:
-            raise SourceError(f"run {self.run_id} has no record log", do='Pass via="wandb" for what W&B\'s own file holds.')
-        if via == "wandb" and self.wandb_path is None:
+        if via in (None, self.via):
+            return self.telemetry
+        if via == "log":
+            raise SourceError(f"run {self.run_id} has no record log", do='Pass via="wandb" for what W&B itself holds.')
+        if self.rows is None:
             raise SourceError(f"run {self.run_id} has no W&B run file", do='Pass via="log" for what its record log holds.')
-        if via == "wandb" and self.wandb_path is not None and self.log_path is not None:
-            return in_order(*map(self._events_of_rows, (self.wandb_path, *self.earlier_paths)))
-        return self.telemetry
-
-    def _events_of_rows(self, path: Path) -> tuple[TelemetryEvent, ...]:
-        file = read_wandb_file(path)
-        events, damage = events_of_rows(file.rows)
-        for line in (*file.damage, *damage):
-            warn(f"run {self.run_id}: {line}", KarnWarning, stacklevel=3)
+        events, damage = self.rows()
+        for line in damage:
+            warn(f"run {self.run_id}: {line}", KarnWarning, stacklevel=2)
         return events
 
 
@@ -112,10 +115,19 @@ def one_run(parts: Sequence[RunData]) -> RunData:
     others = [part for part in parts if part is not newest]
     return replace(
         newest,
-        telemetry=newest.telemetry if newest.log_path else in_order(newest.telemetry, *(part.telemetry for part in others)),
+        telemetry=newest.telemetry if newest.via == "log" else in_order(*(part.telemetry for part in (newest, *others))),
         warnings=tuple(dict.fromkeys((*newest.warnings, *(line for part in others for line in part.warnings)))),
         earlier_paths=tuple(part.wandb_path for part in others if part.wandb_path),
+        rows=_together([part.rows for part in (newest, *others) if part.rows]),
     )
+
+
+def _together(readers: Sequence[Callable[[], Read]]) -> Callable[[], Read] | None:
+    def read() -> Read:
+        parts = [reader() for reader in readers]
+        return in_order(*(events for events, _ in parts)), tuple(line for _, damage in parts for line in damage)
+
+    return read if readers else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +164,7 @@ def read_run(source: str, paths: RunPaths) -> RunData:
         events, damage = events_of_rows(file.rows)
     else:
         raise errors[-1]
-    notes = (*map(str, errors), *(file.damage if file else ()), *damage, *_dropped(events))
+    notes = (*map(str, errors), *(file.damage if file else ()), *damage, *dropped(events))
     return _run_data(source, paths, file, events, notes, has_log=log is not None)
 
 
@@ -177,10 +189,11 @@ def _info(events: Iterable[TelemetryEvent]) -> RunInfo:
     return next((event.data for event in events if isinstance(event.data, RunInfo)), RunInfo(run_id=""))
 
 
-def _dropped(events: Iterable[TelemetryEvent]) -> Iterator[str]:
-    dropped = max((e.data.dropped_records for e in events if isinstance(e.data, EpisodeOutcome)), default=0)
-    if dropped:
-        yield f"{dropped} records were dropped while it was logged"
+def dropped(events: Iterable[TelemetryEvent]) -> Iterator[str]:
+    """What a run's outcomes say was lost while it was logged."""
+    count = max((e.data.dropped_records for e in events if isinstance(e.data, EpisodeOutcome)), default=0)
+    if count:
+        yield f"{count} records were dropped while it was logged"
 
 
 def _run_data(
@@ -195,7 +208,7 @@ def _run_data(
     """What W&B's file says of the run, and where it says nothing, what the first event says."""
     info = _info(events)
     said = file or WandbFile(Path(), info.run_id or paths.name)
-    state, reason = _ending(events, said.exit_code)
+    state, reason = ending(events, _recorded(said.exit_code))
     return RunData(
         run_id=said.run_id,
         source=source,
@@ -209,13 +222,27 @@ def _run_data(
         state=state,
         reason=reason,
         telemetry=events,
+        via="log" if has_log else "wandb",
         wandb_path=paths.wandb_path if file else None,
         log_path=paths.log_path if has_log else None,
+        rows=partial(_read_rows, file.path) if file else None,
         warnings=notes,
     )
 
 
-def events_of_rows(rows: Iterable[Mapping[str, Any]]) -> tuple[tuple[TelemetryEvent, ...], tuple[str, ...]]:
+def _read_rows(path: Path) -> Read:
+    file = read_wandb_file(path)
+    events, damage = events_of_rows(file.rows)
+    return events, (*file.damage, *damage)
+
+
+def _recorded(exit_code: int | None) -> tuple[State, str] | None:
+    if exit_code is None:
+        return None
+    return ("failed", f"exit code {exit_code}") if exit_code else ("finished", "")
+
+
+def events_of_rows(rows: Iterable[Mapping[str, Any]]) -> Read:
     """The events of W&B's rows in the order they were logged, each once, and what could not be read."""
     events = []
     damage = []
@@ -231,8 +258,14 @@ def events_of_rows(rows: Iterable[Mapping[str, Any]]) -> tuple[tuple[TelemetryEv
     return in_order(events), tuple(damage)  # a resumed run may deliver events again
 
 
-def _ending(events: Iterable[TelemetryEvent], exit_code: int | None) -> tuple[State, str]:
-    """How a run ended: what W&B recorded decides; without that, the outcomes of its episodes."""
+def ending(events: Iterable[TelemetryEvent], recorded: tuple[State, str] | None, no_end: str = NO_END) -> tuple[State, str]:
+    """How a run ended: what W&B recorded decides; without that, the outcomes of its episodes.
+
+    Args:
+        events: The run's events.
+        recorded: State and reason that W&B recorded; None when it recorded no end.
+        no_end: The reason to give when nothing says how it ended.
+    """
     started: set[tuple[int, int]] = set()
     outcomes: dict[tuple[int, int], EpisodeOutcome] = {}
     for event in events:
@@ -243,9 +276,9 @@ def _ending(events: Iterable[TelemetryEvent], exit_code: int | None) -> tuple[St
         elif isinstance(event.data, EpisodeOutcome):
             outcomes[event.env_id, event.episode_idx] = event.data
     failed = next((outcome for outcome in outcomes.values() if outcome.state == "failed"), None)
-    if exit_code is not None:
-        why = (failed.reason if failed else "") or f"exit code {exit_code}"
-        return ("failed", why) if exit_code else ("finished", "")
+    if recorded is not None:
+        state, reason = recorded
+        return state, (failed.reason if failed and state == "failed" else "") or reason
     if not outcomes or started - outcomes.keys():
-        return "crashed", NO_END
+        return "crashed", no_end
     return ("failed", failed.reason) if failed else ("finished", "")

@@ -1,26 +1,32 @@
-"""From what a user names (folders, run files, record logs) to runs, each read once, none left out in silence."""
+"""From what a user names (folders, run files, record logs, W&B projects) to runs, each read once, none left out in silence."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from karn_wandb.errors import SourceError
+from karn_wandb.experiment.cache import EventCache
 from karn_wandb.experiment.chunks import MAGIC
+from karn_wandb.experiment.remote import RemoteRuns, is_remote
 from karn_wandb.experiment.runs import RunData, RunPaths, one_run, read_run
 from karn_wandb.pipeline.log import LOG_NAME, PACKED
 
 _LOG_BEGINNING = b'{"karn_records"'
-_ENTITY_PROJECT = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def find_runs(sources: Sequence[str | Path]) -> tuple[list[RunData], list[str]]:
+def find_runs(
+    sources: Sequence[str | Path], filters: Mapping[str, Any] | None = None, remote: RemoteRuns | None = None
+) -> tuple[list[RunData], list[str]]:
     """Read the runs that sources name.
 
     Args:
-        sources: Folders (searched with all folders below), W&B run files, and record logs.
+        sources: Folders (searched with all folders below), W&B run files, record logs, and, as text that is no path here,
+            "entity/project" or "entity/project/run_id".
+        filters: What the caller will choose episodes by: a run of a project that cannot match is not read.
+        remote: Reads the runs of projects; without it they are read from W&B and not kept.
 
     Returns:
         The runs, each run id once, in the order they were found; and what a careful reader must know.
@@ -29,20 +35,32 @@ def find_runs(sources: Sequence[str | Path]) -> tuple[list[RunData], list[str]]:
         SourceError: A source is not there, cannot be read, or holds no run.
     """
     if not sources:
-        raise SourceError("no source of runs was named", do="Name a folder of offline runs, a run-ID.wandb file or a record log.")
+        raise SourceError(
+            "no source of runs was named",
+            do="Name a folder of offline runs, a run-ID.wandb file, a record log, or entity/project.",
+        )
     found: dict[str, list[RunData]] = {}
     notes: list[str] = []
-    for source in map(str, sources):
-        for paths in _locate(source, Path(source), notes):
-            run = _read_or_list(source, paths) if Path(source).is_dir() else read_run(source, paths)
+    remote = remote or RemoteRuns(EventCache(None))
+    for source in sources:
+        for run in _read(source, notes, filters or {}, remote):
             parts = found.setdefault(run.run_id, [])
             again = next((part for part in parts if part.telemetry == run.telemetry), None)
             if again is None:
                 parts.append(run)
                 notes.extend(f"run {run.run_id}: {line}" for line in run.warnings)
             else:
-                notes.append(f"run {run.run_id} was found again in {source!r}: the first, from {again.source!r}, is used")
+                notes.append(f"run {run.run_id} was found again in {str(source)!r}: the first, from {again.source!r}, is used")
     return list(map(one_run, found.values())), notes
+
+
+def _read(source: str | Path, notes: list[str], filters: Mapping[str, Any], remote: RemoteRuns) -> Iterator[RunData]:
+    if isinstance(source, str) and is_remote(source) and not os.path.lexists(source):
+        yield from remote.read(source, filters)
+        return
+    name, path = str(source), Path(source)
+    for paths in _locate(name, path, notes):
+        yield _read_or_list(name, paths) if path.is_dir() else read_run(name, paths)
 
 
 def _locate(source: str, path: Path, notes: list[str]) -> list[RunPaths]:
@@ -62,11 +80,6 @@ def _locate(source: str, path: Path, notes: list[str]) -> list[RunPaths]:
 
 
 def _unreadable(source: str, error: OSError) -> SourceError:
-    if _ENTITY_PROJECT.fullmatch(source) and isinstance(error, FileNotFoundError):
-        return SourceError(
-            f"{source!r} is no path here, and this version does not read from the W&B server",
-            do=f"Name the folder the runs were logged in (wandb/), or their record logs ({LOG_NAME}).",
-        )
     return SourceError(f"the source {source!r} cannot be read", got=error.strerror or str(error), do="Check the path.")
 
 

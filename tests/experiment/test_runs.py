@@ -107,7 +107,7 @@ def test_a_run_without_a_log_reads_from_wandb_and_says_so_when_the_log_is_asked_
     assert run.events() == run.events("wandb") == EVENTS
     with pytest.raises(SourceError) as raised:
         run.events("log")
-    assert str(raised.value) == 'run r1 has no record log. Pass via="wandb" for what W&B\'s own file holds.'
+    assert str(raised.value) == 'run r1 has no record log. Pass via="wandb" for what W&B itself holds.'
 
 
 def test_a_run_without_wandbs_file_says_so_when_that_is_asked_for(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from run_files import exit_record, history_record, record_log, run_file, run_record, write_run
@@ -132,19 +133,14 @@ def test_a_run_that_cannot_be_read_is_listed_among_the_others(tmp_path):
 
 
 def test_no_source_is_a_clear_error():
-    assert failure() == "no source of runs was named. Name a folder of offline runs, a run-ID.wandb file or a record log."
-
-
-def test_entity_and_project_is_a_clear_error():
-    assert failure("my-team/growing.cnn") == (
-        "'my-team/growing.cnn' is no path here, and this version does not read from the W&B server. "
-        "Name the folder the runs were logged in (wandb/), or their record logs (records.jsonl)."
+    assert failure() == (
+        "no source of runs was named. Name a folder of offline runs, a run-ID.wandb file, a record log, or entity/project."
     )
 
 
-@pytest.mark.parametrize("name", ["nowhere", "./no/where", "a/b/c.wandb"])
+@pytest.mark.parametrize("name", ["nowhere", "./no/where", "a/b/c.wandb", "a/records.jsonl", "a/b/c/d", Path("a/b")], ids=str)
 def test_a_path_that_is_not_there_is_a_clear_error(name):
-    assert failure(name) == f"the source {name!r} cannot be read; got No such file or directory. Check the path."
+    assert failure(name) == f"the source {str(name)!r} cannot be read; got No such file or directory. Check the path."
 
 
 def test_a_dangling_link_is_a_clear_error(tmp_path):

@@ -117,7 +117,7 @@ class Mutations:
         kept = {key: given.get(key) for key in ("digest", "client_id", "description", "metadata", "history_step")}
         artifact = self._service.artifacts.create(
             run,
-            (entity_name, project_name, name),
+            (entity_name or self._service.entity, project_name, name),
             artifact_type_name,
             aliases=[each["alias"] for each in aliases or []],
             tags=[each["tag_name"] for each in tags or []],

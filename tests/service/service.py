@@ -94,7 +94,7 @@ class Service:
             RefusedError: There is none.
         """
         for run in self.runs.values():
-            if run.run_id == run_id and project in (None, run.project) and entity in (None, run.entity):
+            if run.run_id == run_id and (project or run.project) == run.project and (entity or run.entity) == run.entity:
                 return run
         raise RefusedError(f"run {run_id} not found")
 

@@ -122,8 +122,9 @@ def _threats(
 
 
 def _hash(content: Content) -> str:
-    """Of everything that came from the runs and the claims; wording and versions are not input."""
+    """Of everything that came from the runs and the claims; wording, versions and where the runs were read are not input."""
     hashes = [claim.aggregation.input_hash for claim in content.claims]
     contributed = [group.found.input_hash for group in content.contributions]
-    read = [content.filters, content.declared, hashes, content.runs, content.curves, content.attribution, contributed]
+    runs = [replace(run, source="") for run in content.runs]
+    read = [content.filters, content.declared, hashes, runs, content.curves, content.attribution, contributed]
     return hashlib.sha256(json.dumps(plain(read), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
