@@ -103,7 +103,7 @@ class Experiment:
 def load_experiment(
     *sources: str | Path,
     filters: Mapping[str, Any] | None = None,
-    cache: bool | Path = True,
+    cache: bool | str | Path = True,
     progress: Progress | None = None,
 ) -> Experiment:
     """Read runs back.
@@ -123,7 +123,7 @@ def load_experiment(
     Raises:
         SourceError: A source is not there, cannot be read or holds no run; a filter's name is unknown; none matches.
     """
-    folder = (default_folder() if cache else None) if isinstance(cache, bool) else cache
+    folder = (default_folder() if cache else None) if isinstance(cache, bool) else Path(cache)
     runs, notes = find_runs(sources, filters, RemoteRuns(EventCache(folder), progress))
     everything = Experiment(tuple(runs), tuple(notes))
     if not filters:

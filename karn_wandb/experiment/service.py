@@ -171,7 +171,7 @@ class WandbService:
         raise AssertionError  # the last pause is None
 
     def _described(self, run: Any) -> RemoteRun:
-        _sweep(Path(run.dir))
+        _tidy(Path(run.dir))
         keys = (run.history_keys or {}).get("keys") or {}
         counts = keys.get(REST, {}).get("typeCounts") if isinstance(keys, Mapping) else None
         return RemoteRun(
@@ -235,7 +235,7 @@ def _failure(what: str, error: Exception) -> SourceError:
     )
 
 
-def _sweep(folder: Path) -> None:
+def _tidy(folder: Path) -> None:
     """Take away the empty folder that W&B's object of a run makes in WANDB_DIR.
 
     From there, "entity/project" would be that folder the next time.

@@ -166,6 +166,14 @@ def test_a_record_log_that_lacks_events_is_not_believed(wandb_service, load):
     assert run.telemetry == earlier
 
 
+def test_without_a_count_of_events_no_record_log_is_believed(wandb_service, load):
+    folder = logged("r")
+    history = wandb_service.run("r").history
+    vars(history)["keys"] = {"keys": {}, "lastStep": len(history.rows) - 1}
+    (run,) = load(PROJECT).runs
+    assert (run.via, run.telemetry) == ("wandb", load(folder).runs[0].telemetry)
+
+
 def test_a_record_log_that_is_damaged_is_not_believed(wandb_service, load):
     folder = logged("r")
     broken = wandb.Artifact("karn-records-r", type="karn-records")
@@ -448,6 +456,13 @@ def test_what_was_read_before_the_service_failed_is_kept(wandb_service, load):
     wandb_service.requests.clear()
     assert len(load(PROJECT).runs) == 2
     assert wandb_service.requests["HistoryPage"] == 1
+
+
+def test_a_service_that_is_away_is_a_clear_error(wandb_service, tmp_path):
+    with wandb_service.refusing(), pytest.raises(SourceError) as raised:
+        impatient(tmp_path / "kept").read(PROJECT, {})
+    assert str(raised.value).startswith("'standin/p' is no path here, and W&B cannot be asked; got Failed to verify")
+    assert str(raised.value).endswith("Check WANDB_BASE_URL, WANDB_API_KEY and the network.")
 
 
 @pytest.mark.parametrize("source", ["standin/nowhere", "standin/p/none"])
