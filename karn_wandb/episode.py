@@ -124,13 +124,15 @@ class EpisodeLog:
         if metrics is not None:
             given = {**values, "epoch": epoch, "batch_idx": batch_idx, "seed_grad_norms": seed_grad_norms}
             record = record_of(BatchMetrics, metrics, {name: value for name, value in given.items() if value is not None})
-            self._go_back_for(record.epoch)
+            if self._state.resumed:
+                self._go_back_for(record.epoch)
             self._batch_idx = record.batch_idx + 1
             self._keep(record)
             return
         if loss is None:
             raise UsageError("log_batch needs a loss", got="None", do="Pass loss=, or a BatchMetrics.")
-        self._go_back_for(epoch)
+        if self._state.resumed:
+            self._go_back_for(epoch)
         index = self._batch_idx if batch_idx is None else batch_idx
         self._batch_idx = index + 1
         gradients = self._measure(values)
@@ -150,7 +152,8 @@ class EpisodeLog:
         """
         if snapshot is not None:
             snapshot = record_of(EpochSnapshot, snapshot, values)
-        self._go_back_for(values.get("epoch") if snapshot is None else snapshot.epoch)
+        if self._state.resumed:
+            self._go_back_for(values.get("epoch") if snapshot is None else snapshot.epoch)
         self._flush_batches()
         if snapshot is None:
             snapshot = self._snapshot(values)
@@ -180,7 +183,7 @@ class EpisodeLog:
 
     def _go_back_for(self, epoch: int | None) -> None:
         """A resumed episode that logs an epoch again was resumed from an older checkpoint."""
-        if self._state.resumed and isinstance(epoch, int) and 0 < epoch <= self._state.last_epoch:
+        if isinstance(epoch, int) and 0 < epoch <= self._state.last_epoch:
             self._go_back(epoch - 1)
 
     def _go_back(self, epoch: int) -> None:
@@ -235,7 +238,7 @@ class EpisodeLog:
     def emit(self, event: TelemetryEvent) -> TelemetryEvent:
         """Log any event as one of this episode."""
         self._check_open(event.event_type)
-        if isinstance(event.data, (BatchMetrics, EpochSnapshot)):
+        if self._state.resumed and isinstance(event.data, (BatchMetrics, EpochSnapshot)):
             self._go_back_for(event.data.epoch)
         self._flush_batches()
         own = self._outbox.add_event(event)
@@ -311,7 +314,6 @@ class EpisodeLog:
         if self._instrument is not None:
             measured |= self._instrument.parameter_counts()
         host = record_of(HostSnapshot, None, {"epoch": epoch, **measured, **values})
-        self._state.check_epoch(host.epoch)  # before anything is evaluated for it
         found = self._measured_slots(host)
         return EpochSnapshot(epoch=host.epoch, host=host, slots=found if slots is None else slots, policy=policy)
 
@@ -319,6 +321,7 @@ class EpisodeLog:
         """The attached model's slots after the epoch; their coalitions are evaluated first, for the removal costs."""
         if self._instrument is None:
             return {}
+        self._state.check_epoch(host.epoch)  # before anything is evaluated for it
         matrix = self._instrument.evaluate(host.epoch, per_class=self._state.desk.research)
         if matrix is not None:
             self.log_counterfactual(matrix)

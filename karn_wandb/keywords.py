@@ -26,17 +26,11 @@ def record_of(cls: type[R], given: R | None, values: dict[str, Any]) -> R:
             raise RecordError(f"expected a {cls.__name__}", got=type(given).__name__, do="Pass the record or its fields.")
         return given
     try:
-        return _made(cls, values)
+        return cls(**values)
     except TypeError as error:
         raise _unfit(cls, values, error) from None
-
-
-def _made(cls: type[R], values: dict[str, Any]) -> R:
-    """The record of these values; they are made plain when it refuses them as they are, which is seldom."""
-    try:
-        return cls(**values)
     except RecordError:
-        pass
+        pass  # seldom: it may be that some have to be made plain
     return cls(**{name: _plain(value) for name, value in values.items()})
 
 

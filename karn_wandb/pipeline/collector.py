@@ -40,6 +40,9 @@ _EVENT_OF: dict[type[Record], TelemetryEventType] = {
 }
 
 
+CONFIGURED = (EpisodeContext, RunInfo)
+"""Records that hold a user's configuration."""
+
 R = TypeVar("R", bound=Record)
 
 
@@ -209,7 +212,7 @@ class KarnCollector:
     def _take(self, event: TelemetryEvent) -> None:
         if self.closed:
             raise UsageError("nothing can be logged after finish", got=event.event_type.name, do="Call finish() last.")
-        if isinstance(event.data, EpisodeContext | RunInfo):
+        if isinstance(event.data, CONFIGURED):
             event.amend(self.without_secrets(event.data))
         state = self._episodes.get(key_of(event)) or self.episode(event.env_id, event.episode_idx, scoped=event.scoped)
         self._validate(state, event)
@@ -226,10 +229,12 @@ class KarnCollector:
         return clean
 
     def _validate(self, state: EpisodeState, event: TelemetryEvent) -> None:
-        if isinstance(event.data, EpochSnapshot):
-            state.check_epoch(event.data.epoch)
+        if not isinstance(event.data, EpochSnapshot):
+            self._follow_lifecycle(state, event.data)
+            return
+        state.check_epoch(event.data.epoch)
         self._follow_lifecycle(state, event.data)
-        state.resumed = state.resumed and not isinstance(event.data, EpochSnapshot)
+        state.resumed = False
 
     @staticmethod
     def _follow_lifecycle(state: EpisodeState, data: object) -> None:
