@@ -15,7 +15,7 @@ pytestmark = pytest.mark.online
 
 PROJECT = "standin/growing-cnn"
 CLAIMS = Path(karn_wandb.__file__).parent.parent / "examples" / "claims.yaml"
-RECIPE = Recipe(epochs=4, blend_epochs=1, matrix_every=2)
+RECIPE = Recipe(epochs=3, blend_epochs=1, matrix_every=2)
 
 
 def reports(source: str | Path, folder: Path, **options: object) -> dict[str, str]:
@@ -29,12 +29,12 @@ def reports(source: str | Path, folder: Path, **options: object) -> dict[str, st
 
 @pytest.fixture
 def demo(wandb_service, tmp_path, monkeypatch):
-    """Three pairs of the demo's runs, on 320 patches and for few epochs, online; gives the folder they were logged in."""
+    """Three pairs of the demo's runs, on 128 patches and for few epochs, online; gives the folder they were logged in."""
     monkeypatch.setattr(
         karn_wandb, "init", lambda *args, init=karn_wandb.init, **options: init(*args, **options | {"mode": "online"})
     )
     folder = tmp_path / "demo-runs"
-    run = partial(train, out=folder, recipe=RECIPE, data=photo_patches(training=320, steering=100, validation=100))
+    run = partial(train, out=folder, recipe=RECIPE, data=photo_patches(training=128, steering=64, validation=64))
     for seed in range(3):
         run(seed, "none")
         run(seed, "heuristic", baseline=folder)
