@@ -287,6 +287,10 @@ class EpisodeLog:
             self._outcome = self._keep(self._outcome_now(state, reason))
         return self._outcome
 
+    def become_copy(self) -> None:
+        """This process is a fork of the one that logs: what waits there on its device is not brought over here."""
+        self._pending = None
+
     def interrupt(self, reason: str) -> None:
         """Log that the episode ends here because its process does; hooks and pending batches are left as they are."""
         if self._outcome is None:
