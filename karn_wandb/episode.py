@@ -288,8 +288,9 @@ class EpisodeLog:
         return self._outcome
 
     def become_copy(self) -> None:
-        """This process is a fork of the one that logs: what waits there on its device is not brought over here."""
+        """This process is a fork of the one that logs: what waits there, on a device too, is that one's to emit."""
         self._pending = None
+        self._outbox = Outbox(self.collector, self.env_id, self.episode_idx, scoped=self._scoped)
 
     def interrupt(self, reason: str) -> None:
         """Log that the episode ends here because its process does; hooks and pending batches are left as they are."""

@@ -236,7 +236,7 @@ class Run(EpisodeLog):
             if self.analytics.latest is not None or not self._episodes:
                 self.interrupt(TERMINATED)
         self.collector.log.flush()
-        if self._config is None:
+        if self._config is None:  # a run that is shared is another process's to mark
             self.wandb.mark_preempting()
         for follower in self.collector.followers:
             follower.drain(SAVE_SECONDS)

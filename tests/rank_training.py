@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from datetime import UTC, datetime
 
 import karn_wandb
@@ -75,8 +76,19 @@ def of_gloo(rank: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
+def works_in_a_copy(run) -> bool:
+    try:
+        train(run, 2.0, 3)
+        karn_wandb.emit(karn_wandb.TelemetryEvent(karn_wandb.TelemetryEventType.ANALYTICS_SNAPSHOT, data={"of": "a copy"}))
+        run.finish()
+    except BaseException:  # noqa: BLE001 -- a child must not go on as the parent
+        traceback.print_exc()
+        return False
+    return run.records_path is None
+
+
 def forked(folder: str) -> None:
-    """Forks while a thread logs; the children use their copy of the run, and leave by the end of its block."""
+    """Forks while a thread logs; the children use their copy of the run."""
     with begin(folder) as run:
         run.wandb.log({"half": 1}, commit=False)  # rows of ours wait, on another thread, for the row's other half
         training = threading.Thread(target=train, args=(run, 1.0, 200))
@@ -85,14 +97,11 @@ def forked(folder: str) -> None:
         for number in range(10):
             child = os.fork()
             if not child:
-                train(run, 2.0, 3)
-                karn_wandb.get_collector().flush()
-                sys.exit(number)
+                os._exit(number if works_in_a_copy(run) else 99)
             codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         training.join()
         child = os.fork()
         if not child:
-            say(waits=True)
             time.sleep(60)
         time.sleep(0.1)
         os.kill(child, signal.SIGTERM)

@@ -107,7 +107,7 @@ class TestOptions:
             assert (options["mode"], options["id"]) == ("shared", "i")
             made = wandb.Settings(**options["settings"]) if isinstance(options["settings"], dict) else options["settings"]
             assert (made.x_primary, made.x_update_finish_state, made.x_label) == (rank == 0, rank == 0, f"rank{rank}")
-            assert made.silent is (True if settings else None) or not settings
+            assert made.silent or not settings
             assert is_primary(options["settings"]) == (rank == 0)
 
     def test_what_the_user_set_himself_of_it_stays(self):
