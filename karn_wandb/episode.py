@@ -243,13 +243,7 @@ class EpisodeLog:
         self._observe(own.data)
         return own
 
-    def attach(
-        self,
-        model: nn.Module,
-        *,
-        slots: Mapping[str, SlotLike] | None = None,
-        val_loader: Any = None,
-    ) -> None:
+    def attach(self, model: nn.Module, *, slots: Mapping[str, SlotLike] | None = None, val_loader: Any = None) -> None:
         """Let the model itself say its parameters, stages, alphas and gradient norms.
 
         Args:

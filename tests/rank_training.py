@@ -129,7 +129,7 @@ def loaded(run, method: str) -> None:
     with run:
         found = []
         for _ in range(2):
-            loader = DataLoader(Squares(), num_workers=2, multiprocessing_context=method)
+            loader = DataLoader(Squares(), num_workers=2 if method == "fork" else 1, multiprocessing_context=method)
             found.append(sum(batch.item() for batch in loader))
             train(run, 1.0)
     say(found=found)

@@ -162,8 +162,8 @@ def test_twenty_runs_at_once_in_one_process_are_kept_apart(offline_folder, tmp_p
         with karn_wandb.init("t", dir=tmp_path, name=f"run {number}", config={"number": number}, group="twenty") as run:
             together.wait()
             for epoch in range(1, 21):
-                run.log_batch(BatchMetrics(epoch, 0, loss=float(number)))
-                run.log_epoch(val_accuracy=float(number))
+                run.log_batch(BatchMetrics(epoch, 0, loss=10.0 + number))
+                run.log_epoch(val_accuracy=10.0 + number)
                 run.wandb.log({"mine": number})
 
     threads = [threading.Thread(target=train, args=(number,)) for number in range(20)]
@@ -176,6 +176,6 @@ def test_twenty_runs_at_once_in_one_process_are_kept_apart(offline_folder, tmp_p
     for number in range(20):
         run = runs[f"run {number}"]
         assert run.config["number"] == number
-        assert accuracies(run) == losses(run) == [float(number)] * 20
+        assert accuracies(run) == losses(run) == [10.0 + number] * 20
         rows = read_finished(run.wandb_path).rows
         assert [row["mine"] for row in rows if "mine" in row] == [number] * 20
