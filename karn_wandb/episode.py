@@ -246,13 +246,7 @@ class EpisodeLog:
         self._observe(own.data)
         return own
 
-    def attach(
-        self,
-        model: nn.Module,
-        *,
-        slots: Mapping[str, SlotLike] | None = None,
-        val_loader: Any = None,
-    ) -> None:
+    def attach(self, model: nn.Module, *, slots: Mapping[str, SlotLike] | None = None, val_loader: Any = None) -> None:
         """Let the model itself say its parameters, stages, alphas and gradient norms.
 
         Args:
@@ -289,6 +283,11 @@ class EpisodeLog:
             self.collector.settle(self.env_id, self.episode_idx, scoped=self._scoped)
             self._outcome = self._keep(self._outcome_now(state, reason))
         return self._outcome
+
+    def become_copy(self) -> None:
+        """This process is a fork of the one that logs: what waits there, on a device too, is that one's to emit."""
+        self._pending = None
+        self._outbox = Outbox(self.collector, self.env_id, self.episode_idx, scoped=self._scoped)
 
     def interrupt(self, reason: str) -> None:
         """Log that the episode ends here because its process does; hooks and pending batches are left as they are."""

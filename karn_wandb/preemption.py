@@ -38,9 +38,14 @@ class Watch:
         if present != self._handle:
             if present is None or present is signal.SIG_IGN:
                 return
-            self._previous, self._process = present, os.getpid()
+            self._previous = present
             signal.signal(signal.SIGTERM, self._handle)
+        self._process = os.getpid()
         self._runs.append(run)
+
+    def forget(self) -> None:
+        """The process is a fork of the one that the runs are of."""
+        self._runs.clear()
 
     def remove(self, run: Saveable) -> None:
         """A run ends; with the last one the signal is what it was before."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 import warnings
 from collections.abc import Mapping
@@ -50,6 +51,8 @@ class Run(EpisodeLog):
         self._ended = {(env_id, episode_idx) for env_id, episode_idx, _ in collector.concluded}
         self._last_outcome = next(reversed(collector.concluded.values()), None)
         self._finished: EpisodeOutcome | None = None
+        self._config: Any = None
+        self._is_copy = False
         open_runs.append(self)
         atexit.register(self._abandon)
         WATCH.add(self)
@@ -71,8 +74,8 @@ class Run(EpisodeLog):
 
     @property
     def config(self) -> Any:
-        """W&B's config of the run."""
-        return self.wandb.config
+        """W&B's config of the run; in a worker that shares one, a config of its own with what was given to `init`."""
+        return self.wandb.config if self._config is None else self._config
 
     @property
     def summary(self) -> Any:
@@ -185,8 +188,25 @@ class Run(EpisodeLog):
         finally:
             self._finish_wandb(exit_code)
 
+    def hold_config(self, config: Any) -> None:
+        """Give this as `config`, for W&B's own is another process's to write."""
+        self._config = config
+
+    def become_copy(self) -> None:
+        """This process is a fork of the one that began the run: here it does nothing, and ends nothing of W&B's."""
+        super().become_copy()
+        for episode in self._episodes.values():
+            episode.become_copy()
+        self._is_copy = True
+        atexit.unregister(self._abandon)
+        self.collector.become_copy()
+        if self._gate is not None:
+            self._gate.begin()
+
     def _finish_wandb(self, exit_code: int | None) -> None:
         """Finish W&B's run; where the bound of its upload is ours, running into it is said and not raised."""
+        if self._is_copy:
+            return
         settings, seconds = self.wandb.settings, self.collector.config.upload_timeout
         # A folder of a resumed run holds a part of it only, and syncing one replaces what W&B has.
         sync = "" if self.wandb.resumed else f"`wandb sync {settings.sync_dir}` sends everything, "
@@ -216,7 +236,8 @@ class Run(EpisodeLog):
             if self.analytics.latest is not None or not self._episodes:
                 self.interrupt(TERMINATED)
         self.collector.log.flush()
-        self.wandb.mark_preempting()
+        if self._config is None:  # a run that is shared is another process's to mark
+            self.wandb.mark_preempting()
         for follower in self.collector.followers:
             follower.drain(SAVE_SECONDS)
 
@@ -244,3 +265,15 @@ class Run(EpisodeLog):
 
 open_runs: list[Run] = []
 """Runs of the process that are not finished."""
+
+
+def _after_fork() -> None:
+    """In the new process: what it has copies of is the old one's to write and to end."""
+    for run in open_runs:
+        run.become_copy()
+    open_runs.clear()
+    WATCH.forget()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_after_fork)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -50,12 +50,22 @@ def bounded(settings: Any, seconds: float, environ: Mapping[str, str]) -> Any:
         environ: The process's environment.
     """
     ours = {"finish_timeout": seconds, "finish_timeout_raises": True}
-    given = settings if isinstance(settings, Mapping) else getattr(settings, "model_fields_set", ())
-    if not seconds or any(name in given or f"WANDB_{name.upper()}" in environ for name in ours):
+    if not seconds or any(name in named_by(settings) or f"WANDB_{name.upper()}" in environ for name in ours):
         return settings
+    return underlaid(settings, ours)
+
+
+def named_by(settings: Any) -> Collection[str]:
+    """Names of what a user set in settings for `wandb.init`: None, a mapping, or a `wandb.Settings`."""
+    return settings if isinstance(settings, Mapping) else getattr(settings, "model_fields_set", ())
+
+
+def underlaid(settings: Any, ours: Mapping[str, Any]) -> Any:
+    """W&B's settings with ours where the user set none."""
+    added = {name: value for name, value in ours.items() if name not in named_by(settings)}
     if settings is None or isinstance(settings, Mapping):
-        return {**(settings or {}), **ours}
-    return settings.model_copy(update=ours)
+        return {**(settings or {}), **added}
+    return settings.model_copy(update=added)
 
 
 def _switch(variable: str, text: str) -> bool:

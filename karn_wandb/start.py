@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from karn_wandb.active import activate
 from karn_wandb.errors import KarnError, KarnWarning, UsageError
 from karn_wandb.pipeline import LOG_NAME, KarnCollector, RecordLog, Sink, write_log
+from karn_wandb.processes import is_primary, located, options_of
 from karn_wandb.provenance import as_mapping, context_of, hash_of, info_of
 from karn_wandb.records import EpisodeContext, KarnConfig
 from karn_wandb.run import Run, open_runs
@@ -38,6 +40,9 @@ def init(
 ) -> Run:
     """Start a W&B run with the instrument around it.
 
+    Of several processes, ranks of torch.distributed or tasks of a launcher, rank 0 writes and the others get a run that does
+    nothing; `KarnConfig.processes` says otherwise.
+
     Several runs in one process are kept apart: unless you pass `reinit` (or set WANDB_REINIT), each call makes a run of its
     own and the global `wandb.run` is left alone. When the W&B server cannot be reached the run goes on offline, with a
     warning. What looks like a key in `config` or in the episode's hyperparameters is removed, with a warning that names it.
@@ -62,7 +67,7 @@ def init(
         KarnError: An argument cannot be used.
         wandb.errors.Error: W&B refuses the run for another reason than being unreachable.
     """
-    karn = with_environment(karn or KarnConfig(), os.environ)
+    karn = located(with_environment(karn or KarnConfig(), os.environ), os.environ)
     own = config_of(karn, hash_of(claims))
     secrets: list[str] = []
     user = without_secrets(as_mapping(wandb_options.pop("config", None)), secrets)
@@ -75,7 +80,9 @@ def init(
     given = episode_config(episode) if episode else {}
     kind = run_kinds[-1]
     wandb_options["settings"] = bounded(wandb_options.get("settings"), karn.upload_timeout, os.environ)
-    wandb_run = _start(project, {**user, **own, **given}, {**wandb_options, **kind.wandb_options}, strict=karn.strict)
+    options = {**options_of(karn, wandb_options, os.environ), **kind.wandb_options}
+    config = {**user, **own, **given} if is_primary(options["settings"]) else {}
+    wandb_run = _start(project, config, options, strict=karn.strict)
     try:
         return _assemble(kind, wandb_run, karn, user=user, episode=episode, baseline=baseline, sinks=tuple(sinks))
     except KarnError:
@@ -96,6 +103,9 @@ def _start(project: str | None, config: dict[str, Any], options: dict[str, Any],
         if strict:
             raise
         offline = _offline(options)
+        if offline["mode"] == "disabled":
+            warnings.warn(f"W&B cannot be reached: {error}. This worker of a shared run does nothing.", KarnWarning, stacklevel=3)
+            return wandb.init(project=project, config=config, **offline)
         renamed = "" if offline.get("id") == options.get("id") else " under an id of its own, for other runs are open"
         warnings.warn(
             f"W&B cannot be reached: {error}. The run goes on offline{renamed}; `wandb sync` sends it later.",
@@ -113,6 +123,8 @@ def _offline(options: dict[str, Any]) -> dict[str, Any]:
     """
     import wandb  # noqa: PLC0415 -- takes seconds
 
+    if not is_primary(options.get("settings")):  # the folder of the primary is the run's
+        return {**options, "mode": "disabled"}
     w_and_b = wandb.setup()
     if options.get("id") is None and w_and_b.settings.run_id is None:
         return {**options, "mode": "offline"}
@@ -130,7 +142,7 @@ def _instrumented(wandb_run: wandb.Run, config: dict[str, Any]) -> wandb.Run:
             got=f"reinit gave back {wandb_run.id}",
             do='Use the Run of the first init, or pass reinit="create_new".',
         )
-    if OWN_KEYS[1] not in wandb_run.config:
+    if config and OWN_KEYS[1] not in wandb_run.config:
         wandb_run.log({}, commit=True)  # or the row that is still open would take in ours
         wandb_run.config.update({key: value for key, value in config.items() if key not in wandb_run.config})  # type: ignore[no-untyped-call]
     return wandb_run
@@ -147,10 +159,12 @@ def _assemble(
     sinks: tuple[Sink, ...],
 ) -> Run:
     final = without_secrets(dict(wandb_run.config), [])
-    karn = KarnConfig.from_plain(overlay(karn.to_plain(), final.get("karn", {})))
+    merged = KarnConfig.from_plain(overlay(karn.to_plain(), final.get("karn", {})))
+    karn = replace(merged, processes=karn.processes, rank=karn.rank, world_size=karn.world_size)  # not a resumed run's
     config = overlay(user, user_config(final))
     context = context_of(episode, final, config)
-    writes = not wandb_run.disabled
+    primary = is_primary(wandb_run.settings)
+    writes = primary and not wandb_run.disabled
     log_path = Path(wandb_run.dir).parent / LOG_NAME if writes else None
     present = _bring_back(wandb_run, log_path) if log_path else frozenset()
     log = RecordLog(log_path, remember_all=kind.remembers_all)
@@ -161,7 +175,8 @@ def _assemble(
         from karn_wandb.resume import continued  # noqa: PLC0415 -- needed by a resumed run only
 
         context = continued(earlier.context, context, given=episode is not None)
-    wandb_run.config.update(episode_config(context), allow_val_change=True)  # type: ignore[no-untyped-call]
+    if primary:
+        wandb_run.config.update(episode_config(context), allow_val_change=True)  # type: ignore[no-untyped-call]
     gate = None
     if writes:
         from karn_wandb.sinks import LogGate, WandbSink  # noqa: PLC0415 -- loads wandb
@@ -169,6 +184,8 @@ def _assemble(
         gate = LogGate(wandb_run)
         collector.follow(WandbSink(wandb_run, gate, log.events, log.path, present=present, told=resumed_at))
     run = kind(wandb_run, activate(collector), gate)
+    if not primary:
+        run.hold_config(_local_config({**config, **config_of(karn), **episode_config(context)}))
     run.log_info(info_of(wandb_run, config))
     if earlier is None or context != earlier.context:
         run.log_context(context)
@@ -179,6 +196,15 @@ def _assemble(
         if earlier is None or paired != earlier.baseline:
             run.log_baseline(paired)
     return run
+
+
+def _local_config(values: dict[str, Any]) -> Any:
+    """A config as W&B's run has one, which nobody is told of."""
+    from wandb.sdk.wandb_config import Config  # noqa: PLC0415 -- loads wandb
+
+    config = Config()  # type: ignore[no-untyped-call]
+    config.update(values)  # type: ignore[no-untyped-call]
+    return config
 
 
 def _bring_back(wandb_run: wandb.Run, log_path: Path) -> frozenset[int]:

@@ -37,6 +37,7 @@ from karn_wandb.records import (
     GateEvaluationTrace,
     GradientHistogram,
     HostSnapshot,
+    KarnConfig,
     Record,
     SeedStage,
     StageTransition,
@@ -186,6 +187,13 @@ def _epoch(drawn: Fields) -> Fields:
     return {**drawn, "host": replace(drawn["host"], epoch=drawn["epoch"]), "slots": slots}
 
 
+def _karn(drawn: Fields) -> Fields:
+    """A rank is below the number of processes, and both are known or none is."""
+    rank, world_size = drawn.get("rank"), drawn.get("world_size")
+    known = {} if None in (rank, world_size) else {"rank": rank % world_size, "world_size": world_size}
+    return {**{name: value for name, value in drawn.items() if name not in ("rank", "world_size")}, **known}
+
+
 def _gate(drawn: Fields) -> Fields:
     """A gate that is passed has no failed checks."""
     return {**drawn, "checks_failed": ()} if drawn["passed"] else drawn
@@ -247,6 +255,7 @@ def _histogram(drawn: Fields) -> Fields:
 _RULES: dict[type[Record], Callable[[Fields], Fields]] = {
     HostSnapshot: _host,
     EpochSnapshot: _epoch,
+    KarnConfig: _karn,
     GateEvaluationTrace: _gate,
     StageTransition: _transition,
     ActivationStatistics: _activations,

@@ -45,7 +45,7 @@ LEVELS = {
 # The modules that together are `karn_wandb.run`: what init returns, and the process's collector.
 RUN = {
     *("run", "start", "episode", "instrument", "outbox", "keywords", "provenance", "active", "settings"),
-    *("resume", "restore", "preemption"),
+    *("resume", "restore", "preemption", "processes"),
 }
 
 # Other people's packages each room may import.

@@ -119,3 +119,27 @@ def test_without_a_handler_of_the_user_s_the_process_ends_by_the_signal(how, sai
     """A forked worker has nothing to save."""
     done = subprocess.run([sys.executable, "-c", BY_DEFAULT, how], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode, done.stderr) == (said, code, "")
+
+
+FORKED = """
+import os, signal, sys
+from karn_wandb.preemption import Watch
+class Held:
+    def __init__(self, name): self.name = name
+    def save(self, *, ending):
+        print("saved", self.name, flush=True)
+watch = Watch()
+watch.add(Held("the old process's"))
+if os.fork():
+    _, status = os.wait()
+    print("child", os.WTERMSIG(status), flush=True)
+    sys.exit()
+watch.forget()
+watch.add(Held("its own"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_forked_process_saves_what_it_began_itself():
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("saved its own\nchild 15\n", "")

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Never, TypeVar
 
 from karn_wandb.errors import KarnWarning, UsageError
 from karn_wandb.pipeline.clocks import Clocks
@@ -256,6 +256,8 @@ class KarnCollector:
 
     def _append(self, state: EpisodeState, event: TelemetryEvent) -> None:
         event.stamp(self.log.next_sequence, self._clocks.tick(state, event))
+        if self.config.rank is not None and self.config.world_size is not None:
+            event.locate(self.config.rank, self.config.world_size)
         self.log.append(event)
         self._analysis.offer(event)
 
@@ -331,6 +333,23 @@ class KarnCollector:
         if text and what not in self._warned:
             self._warned.add(what)
             warnings.warn(text, KarnWarning, stacklevel=5)
+
+    def become_copy(self) -> None:
+        """This process is a fork of the one that logs: go on in memory, and leave log and sinks to that one.
+
+        What held a lock and what emptied a queue was a thread of that process, and is not here.
+        """
+        self._lock = threading.RLock()
+        self.log.let_go()
+        self.log = RecordLog(None)
+        self.followers = []
+        self._analysis = Immediate(self._analyst)
+
+    def __reduce__(self) -> Never:
+        raise UsageError(
+            "a run cannot be sent to another process, or be copied",
+            do="Log in the process that began it; what a worker found, let it return.",
+        )
 
     def close(self) -> bool:
         """Flush, let analysis and every sink catch up, close all; False when a sink could not take everything in time.

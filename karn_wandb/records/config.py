@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated, Literal
 
+from karn_wandb.errors import RecordError
 from karn_wandb.records._kinds import Bounds, Count
 from karn_wandb.records._record import Record, record
 from karn_wandb.records.counterfactual import CounterfactualConfig
@@ -35,6 +36,11 @@ class KarnConfig(Record):
         finish_timeout: Seconds that `finish` waits for a sink that does not get on; one that does is waited for.
         upload_timeout: Seconds that `finish` waits for W&B's upload, where W&B's own `finish_timeout` is not set; 0 leaves
             that as it is.
+        processes: What several processes write: "rank0" (rank 0 alone, the others nothing), "group" (a run each, in one
+            W&B group) or "shared" (one run, by W&B's shared mode; rank 0 alone logs records to it).
+        rank: Rank of this process, from 0; together with `world_size`. None takes that of torch.distributed, when it is
+            initialised, or of the launcher.
+        world_size: Number of processes.
     """
 
     mode: Literal["standard", "research", "adaptive"] = "standard"
@@ -54,3 +60,14 @@ class KarnConfig(Record):
     alert_cooldown_epochs: Count = 5
     finish_timeout: Annotated[float, Bounds(0)] = 60.0
     upload_timeout: Annotated[float, Bounds(0)] = 600.0
+    processes: Literal["rank0", "group", "shared"] = "rank0"
+    rank: Count | None = None
+    world_size: Annotated[int, Bounds(1)] | None = None
+
+    def _check(self) -> None:
+        if (self.rank is None) != (self.world_size is None) or (self.rank or 0) >= (self.world_size or 1):
+            raise RecordError(
+                "KarnConfig.rank and world_size go together, the rank below the number of processes",
+                got=f"rank {self.rank} of {self.world_size}",
+                do="Pass both, or neither and let them be found out.",
+            )

@@ -170,6 +170,12 @@ class TelemetryEvent(Record):
         object.__setattr__(self, "sequence", sequence)
         object.__setattr__(self, "tick", tick)
 
+    def locate(self, rank: int, world_size: int) -> None:
+        """Say which of several processes an event is of that nobody has seen yet, unless it says so itself."""
+        if self.world_size == 1:
+            object.__setattr__(self, "rank", rank)
+            object.__setattr__(self, "world_size", world_size)
+
     def amend(self, data: Record) -> None:
         """Put another record in place of the one that an event which nobody has seen yet carries."""
         object.__setattr__(self, "data", data)

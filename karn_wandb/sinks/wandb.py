@@ -40,13 +40,18 @@ class LogGate:
 
     def __init__(self, run: WandbRun) -> None:
         self._log: Callable[..., None] = run.log
-        self._free = threading.Condition(threading.RLock())
-        self._open = False
         self._open_step: int | None = None
-        self._closing = False
+        self.begin()
         setattr(run, "log", self._user_log)  # noqa: B010 -- the one place every call of the user passes
         if wandb.run is run:
             setattr(wandb, "log", self._user_log)  # noqa: B010 -- W&B put the run's own method there; its finish takes ours away
+
+    def begin(self) -> None:
+        """Begin with no row open; again in a forked process, whose copy a thread of the other may hold."""
+        self._free = threading.Condition(threading.RLock())
+        self._open = False
+        self._open_step = None
+        self._closing = False
 
     def _user_log(self, data: dict[str, Any], step: int | None = None, commit: bool | None = None) -> None:
         with self._free:

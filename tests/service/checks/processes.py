@@ -122,3 +122,50 @@ def shared(bench: Bench) -> None:
     for label in ("primary", "helper"):
         rows = list(found.scan_history(keys=[f"{label}/value"]))
         assert sorted(row[f"{label}/value"] for row in rows) == list(range(5)), label
+
+
+RANKED = """
+import sys
+import karn_wandb
+entity, project, processes, name, rank = sys.argv[1:6]
+karn = karn_wandb.KarnConfig(processes=processes, rank=int(rank), world_size=2)
+common = {"id": name, "group": name} if processes == "shared" else {"group": name}
+with karn_wandb.init(project, entity=entity, karn=karn, config={"lr": 0.5}, **common) as run:
+    assert run.config["lr"] == 0.5
+    for epoch in range(1, 4):
+        run.log_epoch(val_loss=float(rank))
+        run.wandb.log({f"rank{rank}/mine": epoch})
+"""
+
+
+def ranked(bench: Bench, processes: str, name: str) -> None:
+    """Two ranks at once."""
+    for worker in [bench.python(RANKED, processes, name, rank) for rank in ("0", "1")]:
+        output, _ = worker.communicate(timeout=120)
+        assert worker.returncode == 0, output
+
+
+@check("two ranks that share a run: rank 0 logs records, config, summary, tables and artifacts, both what is the user's own")
+def shared_by_ranks(bench: Bench) -> None:
+    run_id = bench.new_id("ranks")
+    ranked(bench, "shared", run_id)
+    found = bench.read(run_id)
+    assert [row["host/val_loss"] for row in found.scan_history(keys=["host/val_loss"])] == [0.0] * 3
+    for rank in (0, 1):
+        assert sorted(row[f"rank{rank}/mine"] for row in found.scan_history(keys=[f"rank{rank}/mine"])) == [1, 2, 3]
+    assert (found.state, found.config["lr"], found.config["karn"]["rank"]) == ("finished", 0.5, 0)
+    assert found.summary["outcome"]["final_loss"] == 0.0
+    types = [artifact.type for artifact in found.logged_artifacts()]
+    assert types.count("karn-records") == 1
+
+
+@check("two ranks with a run each in one group")
+def group_of_ranks(bench: Bench) -> None:
+    group = bench.new_id("group")
+    ranked(bench, "group", group)
+    runs = {run.name: run for run in bench.api.runs(bench.path, filters={"group": group})}
+    assert sorted(runs) == [f"{group}-rank0", f"{group}-rank1"]
+    for rank, job_type in enumerate(("primary", "worker")):
+        run = runs[f"{group}-rank{rank}"]
+        assert (run.job_type, run.config["karn"]["rank"]) == (job_type, rank)
+        assert [row["host/val_loss"] for row in run.scan_history(keys=["host/val_loss"])] == [float(rank)] * 3
