@@ -73,6 +73,8 @@ class KarnCollector:
         self._begun: dict[EpisodeKey, None] = {}
         self._clocks = Clocks()
         self._warned: set[str] = set()
+        self._last_words: list[str] = []
+        self._reported = False
         self._raised: dict[str, Exception] = {}
         self._analyst = Analyst(self._desks, self._keep_reading)
         self.concluded: dict[EpisodeKey, EpisodeOutcome] = {}
@@ -309,9 +311,12 @@ class KarnCollector:
 
     def _report_sinks(self) -> None:
         for follower in self.followers:
-            if follower.failure is not None:
+            failure = follower.failure
+            if failure is None and self.closed and not follower.ended:
+                failure = TimeoutError(f"it did not get on for {self.config.finish_timeout:g} seconds")
+            if failure is not None:
                 kept = f"What it missed is kept in {self.log.path}." if self.log.path else "What it missed is lost."
-                self._trouble(f"the {follower.sink.name} sink", follower.failure, kept)
+                self._trouble(f"the {follower.sink.name} sink", failure, kept)
 
     def _trouble(self, where: str, error: Exception, consequence: str) -> None:
         if self.config.strict:
@@ -325,13 +330,19 @@ class KarnCollector:
     def _warn_once(self, what: str, text: str) -> None:
         if text and what not in self._warned:
             self._warned.add(what)
-            warnings.warn(text, KarnWarning, stacklevel=5)
+            if self.closed:
+                self._last_words.append(text)
+            else:
+                warnings.warn(text, KarnWarning, stacklevel=5)
 
     def close(self) -> bool:
-        """Flush, let analysis and every sink catch up, close all; False when a sink could not take everything in time.
+        """Close everything (`shut`), then say what failed (`report`); False when a sink could not take everything in time."""
+        delivered = self.shut()
+        self.report()
+        return delivered
 
-        What failed is said once, or raised when strict, after everything is closed.
-        """
+    def shut(self) -> bool:
+        """Flush, let analysis and every sink catch up, close all; False when a sink could not take everything in time."""
         with self._lock:
             if self.closed:
                 return True
@@ -344,12 +355,25 @@ class KarnCollector:
             follower.finish()
         delivered = self._delivered()
         self.log.close()
+        return delivered
+
+    def report(self, also: str = "") -> None:
+        """After `shut`: say in one warning what failed and was not said before, or raise it when strict. Once only.
+
+        Args:
+            also: What else is to be said.
+        """
+        if self._reported:
+            return
+        self._reported = True
         if self.log.last_error is not None:
             lost = f"{self.dropped_records} records could not be kept."
             self._trouble("the last write to the record log", self.log.last_error, lost)
         self._report_sinks()
         self._report_analysis()
-        return delivered
+        said = " ".join(filter(None, [*self._last_words, also]))
+        if said:
+            warnings.warn(said, KarnWarning, stacklevel=4)
 
     def _delivered(self) -> bool:
         """Wait for the sinks together for as long as any of them gets on; whether all took everything."""
