@@ -200,6 +200,8 @@ class Run(EpisodeLog):
         That the bound of its upload was reached, where the bound is ours, is said and not raised; so is that its process is
         gone.
         """
+        from karn_wandb.sinks.wandb import PROCESS_GONE  # noqa: PLC0415 -- loads wandb
+
         settings, seconds, strict = self.wandb.settings, self.collector.config.upload_timeout, self.collector.config.strict
         restore = f"`karn-wandb import {self.records_path} --into {self.wandb.path}` sends the records"
         try:
@@ -212,7 +214,7 @@ class Run(EpisodeLog):
             return (
                 f"W&B had not taken everything after {seconds:g} seconds. All of it is kept in {settings.sync_dir}: {sync}{restore}."
             )
-        except _process_gone():
+        except PROCESS_GONE:
             if strict:
                 raise
             return f"W&B's own process is gone: {restore}."
@@ -225,18 +227,20 @@ class Run(EpisodeLog):
             ending: Whether the process ends right after: the episodes then end as failed, and a resumed run goes on
                 with them.
         """
+        from karn_wandb.sinks.wandb import PROCESS_GONE  # noqa: PLC0415 -- loads wandb
+
         if ending:
             for episode in self._episodes.values():
                 episode.interrupt(TERMINATED)
             if self.analytics.latest is not None or not self._episodes:
                 self.interrupt(TERMINATED)
         self.collector.log.flush()
-        with suppress(*_process_gone()):
+        with suppress(*PROCESS_GONE):
             self.wandb.mark_preempting()
         for follower in self.collector.followers:
             follower.drain(SAVE_SECONDS)
         if ending:  # or what W&B's process holds would be lost with this one
-            with suppress(TimeoutError, *_process_gone()):
+            with suppress(TimeoutError, *PROCESS_GONE):
                 self.wandb.finish(exit_code=128 + signal.SIGTERM)
 
     def _let_go(self) -> None:
@@ -254,15 +258,6 @@ class Run(EpisodeLog):
             self._flush()
         finally:
             self._end(exit_code=None if raised is None else 1)
-
-
-def _process_gone() -> tuple[type[Exception], ...]:
-    """What W&B raises when its own process is gone; some of it has no public name."""
-    try:
-        from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError  # noqa: PLC0415 -- takes seconds
-    except ImportError:
-        return (ConnectionError,)
-    return ConnectionError, HandleAbandonedError, MailboxClosedError
 
 
 open_runs: list[Run] = []

@@ -123,8 +123,7 @@ class TestResume:
             karn_wandb.init("p", id="nowhere", resume="must")
         assert wandb_service.runs == {}
 
-    def test_when_the_service_does_not_say_what_it_has_it_is_asked_again(self, wandb_service, tmp_path, monkeypatch):
-        monkeypatch.setattr("karn_wandb.experiment.service.PAUSES", (0.01, 0.01))
+    def test_when_the_service_does_not_say_what_it_has_it_is_asked_again(self, wandb_service, tmp_path):
         with karn_wandb.init("p", id="r", dir=tmp_path / "here") as run:
             log_epochs(run, 10.0)
         fault = wandb_service.faults.answer(429, where={"HistoryPage"}, times=1, retry_after=0)
