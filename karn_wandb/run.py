@@ -209,11 +209,10 @@ class Run(EpisodeLog):
         except TimeoutError:
             if strict or settings.finish_timeout != seconds:
                 raise
-            # A folder of a resumed run holds a part of it only, and syncing one replaces what W&B has.
+            # A folder of a resumed run holds a part of it only, and syncing one may replace what W&B has.
             sync = "" if self.wandb.resumed else f"`wandb sync {settings.sync_dir}` sends everything, "
-            return (
-                f"W&B had not taken everything after {seconds:g} seconds. All of it is kept in {settings.sync_dir}: {sync}{restore}."
-            )
+            late = f"W&B had not taken everything after {seconds:g} seconds. All of it is kept in {settings.sync_dir}"
+            return f"{late}: {sync}{restore}."
         except PROCESS_GONE:
             if strict:
                 raise

@@ -25,13 +25,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from service import Service, online, variables
 from trainings import core_of, end, epochs_of, epochs_said, small_disk, training
 
 from karn_wandb.experiment.runs import events_of_rows, in_order
 from karn_wandb.pipeline import LOG_NAME, read_log
 from karn_wandb.restore import import_log
 from karn_wandb.schema import REST
-from service import Service, online, variables
 
 DURING = 20
 """Epochs that are logged during a fault."""
@@ -139,7 +139,8 @@ class Trial:
             with _IMPORTS, online(service, self._folder):
                 self._restore(service, said)
         self.found.epochs = len(said)
-        self.found.slowest = max(float(line.split()[2]) for line in self._lines if line.startswith("epoch") and line.endswith("\n"))
+        whole = [line.split() for line in self._lines if line.startswith("epoch") and line.endswith("\n")]
+        self.found.slowest = max(float(seconds) for _, _, seconds in whole)
         return self.found
 
     def _train(self, service: Service) -> None:

@@ -133,20 +133,30 @@ class TestResume:
         assert events_at(wandb_service, "r") == read_log(run.records_path).events
 
 
-def test_of_two_offline_folders_of_one_id_the_newest_is_the_run_after_both_are_sent(wandb_service, tmp_path):
-    """In the order they were made; with the stand-in, which takes a line that is sent again as the one it has."""
+def test_two_offline_folders_of_one_id_that_are_both_sent_read_as_the_newest(wandb_service, tmp_path):
+    """Wandb 0.31 sends the second behind the first, so what is in both comes twice; an import online sends what is missing."""
     for value in (10.0, 20.0):
         with karn_wandb.init("p", id="r", mode="offline", dir=tmp_path, resume="allow") as run:
             log_epochs(run, value)
-        folder = run.records_path.parent
-        read_finished(folder / "run-r.wandb")
-    older, newer = sorted(folder.parent.glob("offline-run-*-r*"))
+        read_finished(run.records_path.parent / "run-r.wandb")
+    older, newer = sorted(run.records_path.parent.parent.glob("offline-run-*-r*"))
+    synced(older)
+    first = events_at(wandb_service, "r")
+    assert first == read_log(older / LOG_NAME).events
+    synced(newer)
+    rows = [row for row in wandb_service.run("r").rows if REST in row]
+    everything = read_log(newer / LOG_NAME).events
+    assert events_of_rows(rows)[0] == everything
+    assert len(rows) == len(first) + len(everything)
+    (read,) = karn_wandb.load_experiment(f"{wandb_service.entity}/p", cache=False).runs
+    assert read.events() == everything
+
+
+def synced(folder: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
-    for sent in (older, newer):
-        command = [sys.executable, "-m", "wandb", "sync", "--yes", str(sent), "--project", "p"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        assert done.returncode == 0, done.stdout + done.stderr
-    assert events_at(wandb_service, "r") == read_log(newer / LOG_NAME).events
+    command = [sys.executable, "-m", "wandb", "sync", "--yes", str(folder), "--project", "p"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 class TestSigterm:
@@ -190,11 +200,12 @@ def test_finish_while_the_service_is_away_says_once_what_is_kept_and_where(wandb
     with wandb_service.refusing(), pytest.warns(KarnWarning) as caught:
         run.finish()
     folder, log = run.records_path.parent, run.records_path
-    assert [str(warning.message) for warning in caught] == [
+    said = (
         f"the wandb sink failed: TimeoutError('it did not get on for 1 seconds'). What it missed is kept in {log}. W&B had not "
         f"taken everything after 1 seconds. All of it is kept in {folder}: `wandb sync {folder}` sends everything, "
         f"`karn-wandb import {log} --into {wandb_service.entity}/p/r` sends the records."
-    ]
+    )
+    assert [str(warning.message) for warning in caught] == [said]
     wandb.teardown()
     imported(log)
     assert events_at(wandb_service, "r") == read_log(log).events
