@@ -53,12 +53,21 @@ Ending = Literal["finish", "refused", "trainer killed", "core killed"]
 
 @dataclass(frozen=True)
 class Cell:
-    """What goes wrong: in `init`, in the middle, one after the other, and at the end."""
+    """What goes wrong: in `init`, in the middle, one after the other, and at the end.
+
+    Attributes:
+        name: Its name.
+        middle: Faults of `MIDDLE`.
+        ending: How it ends.
+        refused_in_init: Whether nobody listens in `init`.
+        wait: Epochs before a process is killed, at most.
+    """
 
     name: str
     middle: tuple[str, ...] = ()
     ending: Ending = "finish"
     refused_in_init: bool = False
+    wait: int = 150
 
 
 @dataclass
@@ -169,6 +178,8 @@ class Trial:
                 self.found.warned = [line for line in process.stderr if "KarnWarning" in line]
 
     def _end(self, service: Service, process: subprocess.Popen) -> None:
+        if self.cell.ending.endswith("killed"):
+            self._read(process, self._rng.randrange(self.cell.wait))
         if self.cell.ending == "trainer killed":
             time.sleep(self._rng.random() * PAUSE)
             self._lines += end(process, signal.SIGKILL, group=self._rng.random() < 0.5)

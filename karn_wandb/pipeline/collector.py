@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from karn_wandb.errors import KarnWarning, UsageError
 from karn_wandb.pipeline.clocks import Clocks
-from karn_wandb.pipeline.delivery import Delivery, Follower, Immediate, Sink
+from karn_wandb.pipeline.delivery import LOOK_SECONDS, Delivery, Follower, Immediate, Sink
 from karn_wandb.pipeline.desk import READINGS, Analyst, Condition, Desk, EpisodeKey, key_of
 from karn_wandb.pipeline.history import back_to, standing, went_back
 from karn_wandb.pipeline.log import RecordLog
@@ -377,11 +377,11 @@ class KarnCollector:
 
     def _delivered(self) -> bool:
         """Wait for the sinks together for as long as any of them gets on; whether all took everything."""
-        reached = -1
-        closed = False
-        while not closed and reached < sum(follower.cursor for follower in self.followers):
-            reached = sum(follower.cursor for follower in self.followers)
-            deadline = time.monotonic() + self.config.finish_timeout
-            each = [follower.close(max(0.0, deadline - time.monotonic())) for follower in self.followers]
-            closed = all(each)
-        return closed
+        reached, moved_at = -1, time.monotonic()
+        while not all([follower.close(LOOK_SECONDS) or follower.ended for follower in self.followers]):
+            now = sum(follower.cursor for follower in self.followers)
+            if now > reached:
+                reached, moved_at = now, time.monotonic()
+            elif time.monotonic() - moved_at > self.config.finish_timeout:
+                return False
+        return all(follower.failure is None for follower in self.followers)

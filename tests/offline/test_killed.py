@@ -120,6 +120,8 @@ def test_sigterm_ends_the_process_with_everything_saved_and_its_reason(offline_f
     outcome = log.events[-1].data
     assert isinstance(outcome, EpisodeOutcome)
     assert (outcome.state, outcome.reason) == ("failed", "terminated by SIGTERM")
+    file = read_wandb_file(folders(folder)[0] / "run-asked-to-end.wandb")
+    assert (events_of_rows(file.rows)[0], file.exit_code) == (log.events, 128 + signal.SIGTERM)
     with training(folder, "asked-to-end", str(outcome.epochs + 1)) as process:
         first = process.stdout.readline()
         process.stdout.readlines()

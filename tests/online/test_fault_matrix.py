@@ -10,9 +10,9 @@ from fault_matrix import CELLS, MIDDLE, Cell, run_trials, table
 pytestmark = [pytest.mark.online, pytest.mark.usefixtures("newest_wandb")]
 
 QUICK = (
-    Cell("refused in init, trainer killed", refused_in_init=True, ending="trainer killed"),
+    Cell("refused in init, trainer killed", refused_in_init=True, ending="trainer killed", wait=5),
     Cell("everything in the middle, refused at finish", tuple(MIDDLE), "refused"),
-    Cell("core killed", ending="core killed"),
+    Cell("core killed", ending="core killed", wait=5),
 )
 
 
