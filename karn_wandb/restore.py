@@ -54,7 +54,8 @@ def import_log(source: Path, into: str | None = None) -> Imported:
     """Make a W&B run of a record log, or give a run what it lacks.
 
     The run has the id of the one that was logged. Online it is continued when W&B has it: only events that its rows lack are
-    sent. Offline a whole new run file is written, for W&B replaces what it has of a run when a run file is synced.
+    sent. Offline a whole new run file is written, for W&B replaces what it has of a run when a run file is synced, or adds
+    all of it, which depends on W&B's version.
 
     Args:
         source: The record log, packed by gzip or not.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from karn_wandb.errors import KarnWarning, RecordError, SourceError
 from karn_wandb.experiment.runs import events_of_rows, in_order
+from karn_wandb.experiment.service import WandbService
 from karn_wandb.experiment.wandb_file import read_wandb_file
 from karn_wandb.pipeline import LOG_NAME, ReadLog, read_log
 from karn_wandb.records import EpisodeContext, TelemetryEvent
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 RESUMING = ("allow", "must", "auto")
 """Values of W&B's `resume` with which a run is continued."""
-
-PAGE = 10_000
-"""History rows W&B is asked for at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +56,21 @@ def past_of(wandb_run: wandb.Run) -> Past:
     return Past(events, sequences(sent), (*(log.damage if log else ()), *damage))
 
 
-def rows_at_wandb(wandb_run: wandb.Run) -> Iterator[Mapping[str, Any]]:
+def rows_at_wandb(wandb_run: wandb.Run) -> list[dict[str, Any]]:
     """The history rows that the W&B server has of a resumed run; none of a run that is new or offline."""
     if wandb_run.offline or not wandb_run.resumed:
-        return
-    import wandb  # noqa: PLC0415 -- takes seconds
-
+        return []
+    service = WandbService(base_url=wandb_run.settings.base_url, api_key=wandb_run.settings.api_key)
     try:
-        api = wandb.Api(overrides={"base_url": wandb_run.settings.base_url})
-        yield from api.run(wandb_run.path).scan_history(page_size=PAGE)
-    except (wandb.errors.Error, ValueError) as error:
+        return [row for run in service.runs(str(wandb_run.path), {}) for row in service.history(run)]
+    except SourceError as error:
         warnings.warn(
-            f"W&B does not say what it has of run {wandb_run.id}: {error}. Events are sent again; who reads them tells them "
+            f"W&B does not say what it has of run {wandb_run.id}: {error.got}. Events are sent again; who reads them tells them "
             "by their sequence numbers.",
             KarnWarning,
             stacklevel=2,
         )
+        return []
 
 
 def continued(earlier: EpisodeContext, now: EpisodeContext, *, given: bool) -> EpisodeContext:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
-import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from karn_wandb.episode import EpisodeLog
-from karn_wandb.errors import KarnError, KarnWarning, UsageError
+from karn_wandb.errors import KarnError, UsageError
 from karn_wandb.pipeline import KarnCollector
 from karn_wandb.preemption import WATCH
 from karn_wandb.records import EpisodeContext, EpisodeOutcome, RunInfo
@@ -183,10 +184,18 @@ class Run(EpisodeLog):
         return conclude(self)
 
     def _end(self, exit_code: int | None) -> None:
+        """Let go of everything, W&B's run last; then say in one warning what could not be sent."""
+        unsent = ""
         try:
-            self._close()
+            self._let_go()
+            self.collector.shut()
         finally:
-            self._finish_wandb(exit_code)
+            try:
+                unsent = self._finish_wandb(exit_code)
+            finally:
+                self.collector.report(unsent)
+        if self.collector.dropped_records:
+            print(f"karn_wandb: {self.collector.dropped_records} records were dropped", file=sys.stderr)  # noqa: T201 -- loud by design
 
     def hold_config(self, config: Any) -> None:
         """Give this as `config`, for W&B's own is another process's to write."""
@@ -203,25 +212,32 @@ class Run(EpisodeLog):
         if self._gate is not None:
             self._gate.begin()
 
-    def _finish_wandb(self, exit_code: int | None) -> None:
-        """Finish W&B's run; where the bound of its upload is ours, running into it is said and not raised."""
+    def _finish_wandb(self, exit_code: int | None) -> str:
+        """Finish W&B's run; gives what is to be said of what it has not taken.
+
+        That the bound of its upload was reached, where the bound is ours, is said and not raised; so is that its process is
+        gone.
+        """
         if self._is_copy:
-            return
-        settings, seconds = self.wandb.settings, self.collector.config.upload_timeout
-        # A folder of a resumed run holds a part of it only, and syncing one replaces what W&B has.
-        sync = "" if self.wandb.resumed else f"`wandb sync {settings.sync_dir}` sends everything, "
+            return ""
+        from karn_wandb.sinks.wandb import PROCESS_GONE  # noqa: PLC0415 -- loads wandb
+
+        settings, seconds, strict = self.wandb.settings, self.collector.config.upload_timeout, self.collector.config.strict
         restore = f"`karn-wandb import {self.records_path} --into {self.wandb.path}` sends the records"
         try:
             self.wandb.finish(exit_code=exit_code)
         except TimeoutError:
-            if self.collector.config.strict or settings.finish_timeout != seconds:
+            if strict or settings.finish_timeout != seconds:
                 raise
-            warnings.warn(
-                f"W&B had not taken everything after {seconds:g} seconds. All of it is kept in {settings.sync_dir}: "
-                f"{sync}{restore}.",
-                KarnWarning,
-                stacklevel=3,
-            )
+            # A folder of a resumed run holds a part of it only, and syncing one may replace what W&B has.
+            sync = "" if self.wandb.resumed else f"`wandb sync {settings.sync_dir}` sends everything, "
+            late = f"W&B had not taken everything after {seconds:g} seconds. All of it is kept in {settings.sync_dir}"
+            return f"{late}: {sync}{restore}."
+        except PROCESS_GONE:
+            if strict:
+                raise
+            return f"W&B's own process is gone: {restore}."
+        return ""
 
     def save(self, *, ending: bool) -> None:
         """Save what the run holds, because the process was asked to end (SIGTERM); it is marked as preempting.
@@ -230,29 +246,30 @@ class Run(EpisodeLog):
             ending: Whether the process ends right after: the episodes then end as failed, and a resumed run goes on
                 with them.
         """
+        from karn_wandb.sinks.wandb import PROCESS_GONE  # noqa: PLC0415 -- loads wandb
+
         if ending:
             for episode in self._episodes.values():
                 episode.interrupt(TERMINATED)
             if self.analytics.latest is not None or not self._episodes:
                 self.interrupt(TERMINATED)
         self.collector.log.flush()
-        if self._config is None:  # a run that is shared is another process's to mark
-            self.wandb.mark_preempting()
+        with suppress(*PROCESS_GONE):
+            if self._config is None:  # a run that is shared is another process's to mark
+                self.wandb.mark_preempting()
         for follower in self.collector.followers:
             follower.drain(SAVE_SECONDS)
+        if ending:  # or what W&B's process holds would be lost with this one
+            with suppress(TimeoutError, *PROCESS_GONE):
+                self.wandb.finish(exit_code=128 + signal.SIGTERM)
 
-    def _close(self) -> None:
+    def _let_go(self) -> None:
         atexit.unregister(self._abandon)
         WATCH.remove(self)
         if self in open_runs:
             open_runs.remove(self)
         if self._gate is not None:
             self._gate.close()
-        if not self.collector.close():
-            kept = f"everything is kept in {self.records_path}" if self.records_path else "there is no record log"
-            warnings.warn(f"not all sinks took all records; {kept}.", KarnWarning, stacklevel=3)
-        if self.collector.dropped_records:
-            print(f"karn_wandb: {self.collector.dropped_records} records were dropped", file=sys.stderr)  # noqa: T201 -- loud by design
 
     def _abandon(self) -> None:
         """The process ends without `finish`: keep what there is, claim no outcome, and say whether it ends by an exception."""

@@ -40,6 +40,5 @@ def import_(source: Path, into: str | None) -> None:
     if done.url:
         click.echo(f"{done.sent} were sent to {done.url}")
     else:
-        click.echo(
-            f"Written: {done.folder}\nSend it with: wandb sync {done.folder}\nSyncing it replaces what W&B has of this run."
-        )
+        click.echo(f"Written: {done.folder}\nSend it with: wandb sync {done.folder}")
+        click.echo("Where W&B has rows of this run, import it online instead: only what it lacks is sent.")

@@ -96,9 +96,20 @@ class WandbService:
         waiting: Is told why we wait, each time we do.
         timeout: Seconds an answer may take.
         pauses: Seconds before each further try.
+        base_url: Another service than the one that `WANDB_BASE_URL` names.
+        api_key: Another key than that of the login.
     """
 
-    def __init__(self, waiting: Waiting | None = None, timeout: int = TIMEOUT, pauses: tuple[float, ...] = PAUSES) -> None:
+    def __init__(
+        self,
+        waiting: Waiting | None = None,
+        timeout: int = TIMEOUT,
+        pauses: tuple[float, ...] = PAUSES,
+        base_url: str | None = None,
+        api_key: str | None = None,
+    ) -> None:
+        self._overrides = {"base_url": base_url} if base_url else None
+        self._api_key = api_key
         self._waiting = waiting or (lambda _: None)
         self._timeout = timeout
         self._pauses = pauses
@@ -149,7 +160,7 @@ class WandbService:
     def _api(self) -> Any:
         import wandb  # noqa: PLC0415 -- takes seconds
 
-        return wandb.Api(timeout=self._timeout)
+        return wandb.Api(self._overrides, timeout=self._timeout, api_key=self._api_key)
 
     def _asked(self, what: str, ask: Callable[[], T]) -> T:
         """Ask, again when W&B was busy or away.

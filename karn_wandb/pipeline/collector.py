@@ -11,7 +11,7 @@ from typing import Never, TypeVar
 
 from karn_wandb.errors import KarnWarning, UsageError
 from karn_wandb.pipeline.clocks import Clocks
-from karn_wandb.pipeline.delivery import Delivery, Follower, Immediate, Sink
+from karn_wandb.pipeline.delivery import LOOK_SECONDS, Delivery, Follower, Immediate, Sink
 from karn_wandb.pipeline.desk import READINGS, Analyst, Condition, Desk, EpisodeKey, key_of
 from karn_wandb.pipeline.history import back_to, standing, went_back
 from karn_wandb.pipeline.log import RecordLog
@@ -76,6 +76,8 @@ class KarnCollector:
         self._begun: dict[EpisodeKey, None] = {}
         self._clocks = Clocks()
         self._warned: set[str] = set()
+        self._last_words: list[str] = []
+        self._reported = False
         self._raised: dict[str, Exception] = {}
         self._analyst = Analyst(self._desks, self._keep_reading)
         self.concluded: dict[EpisodeKey, EpisodeOutcome] = {}
@@ -316,9 +318,12 @@ class KarnCollector:
 
     def _report_sinks(self) -> None:
         for follower in self.followers:
-            if follower.failure is not None:
+            failure = follower.failure
+            if failure is None and self.closed and not follower.ended:
+                failure = TimeoutError(f"it did not get on for {self.config.finish_timeout:g} seconds")
+            if failure is not None:
                 kept = f"What it missed is kept in {self.log.path}." if self.log.path else "What it missed is lost."
-                self._trouble(f"the {follower.sink.name} sink", follower.failure, kept)
+                self._trouble(f"the {follower.sink.name} sink", failure, kept)
 
     def _trouble(self, where: str, error: Exception, consequence: str) -> None:
         if self.config.strict:
@@ -332,7 +337,10 @@ class KarnCollector:
     def _warn_once(self, what: str, text: str) -> None:
         if text and what not in self._warned:
             self._warned.add(what)
-            warnings.warn(text, KarnWarning, stacklevel=5)
+            if self.closed:
+                self._last_words.append(text)
+            else:
+                warnings.warn(text, KarnWarning, stacklevel=5)
 
     def become_copy(self) -> None:
         """This process is a fork of the one that logs: go on in memory, and leave log and sinks to that one.
@@ -352,10 +360,13 @@ class KarnCollector:
         )
 
     def close(self) -> bool:
-        """Flush, let analysis and every sink catch up, close all; False when a sink could not take everything in time.
+        """Close everything (`shut`), then say what failed (`report`); False when a sink could not take everything in time."""
+        delivered = self.shut()
+        self.report()
+        return delivered
 
-        What failed is said once, or raised when strict, after everything is closed.
-        """
+    def shut(self) -> bool:
+        """Flush, let analysis and every sink catch up, close all; False when a sink could not take everything in time."""
         with self._lock:
             if self.closed:
                 return True
@@ -368,20 +379,33 @@ class KarnCollector:
             follower.finish()
         delivered = self._delivered()
         self.log.close()
+        return delivered
+
+    def report(self, also: str = "") -> None:
+        """After `shut`: say in one warning what failed and was not said before, or raise it when strict. Once only.
+
+        Args:
+            also: What else is to be said.
+        """
+        if self._reported:
+            return
+        self._reported = True
         if self.log.last_error is not None:
             lost = f"{self.dropped_records} records could not be kept."
             self._trouble("the last write to the record log", self.log.last_error, lost)
         self._report_sinks()
         self._report_analysis()
-        return delivered
+        said = " ".join(filter(None, [*self._last_words, also]))
+        if said:
+            warnings.warn(said, KarnWarning, stacklevel=4)
 
     def _delivered(self) -> bool:
         """Wait for the sinks together for as long as any of them gets on; whether all took everything."""
-        reached = -1
-        closed = False
-        while not closed and reached < sum(follower.cursor for follower in self.followers):
-            reached = sum(follower.cursor for follower in self.followers)
-            deadline = time.monotonic() + self.config.finish_timeout
-            each = [follower.close(max(0.0, deadline - time.monotonic())) for follower in self.followers]
-            closed = all(each)
-        return closed
+        reached, moved_at = -1, time.monotonic()
+        while not all([follower.close(LOOK_SECONDS) or follower.ended for follower in self.followers]):  # noqa: C419 -- each is closed
+            now = sum(follower.cursor for follower in self.followers)
+            if now > reached:
+                reached, moved_at = now, time.monotonic()
+            elif time.monotonic() - moved_at > self.config.finish_timeout:
+                return False
+        return all(follower.failure is None for follower in self.followers)

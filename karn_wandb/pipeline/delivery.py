@@ -135,6 +135,11 @@ class Follower:
         """Events appended and not delivered yet."""
         return self.log.next_sequence - self.cursor
 
+    @property
+    def ended(self) -> bool:
+        """Whether its sink is closed and its thread has come to an end."""
+        return not self._thread.is_alive()
+
     def offer(self, event: TelemetryEvent) -> None:
         """Nothing to do: the follower reads the log."""
 
@@ -157,7 +162,7 @@ class Follower:
         """Finish and wait for it; False when `timeout` seconds were not enough, or the sink failed."""
         self.finish()
         self._thread.join(timeout)
-        return not self._thread.is_alive() and self.failure is None
+        return self.ended and self.failure is None
 
     def _follow(self) -> None:
         while self.failure is None:

@@ -70,7 +70,7 @@ class Views:
                 pass
 
     def log(self, run: WandbRun, log_row: Callable[[dict[str, Any]], None], records_path: Path | None) -> None:
-        """Log them to a run.
+        """Log them to a run; artifacts last, for W&B's client asks its service about each, and gives up when that is away.
 
         Args:
             run: The W&B run.
@@ -80,6 +80,9 @@ class Views:
         tables = {spec.name: _table(spec.columns, self.rows[spec.name]) for spec in TABLES if self.rows[spec.name]}
         if tables:
             log_row(dict(tables))
+        pictures = _pictures(self.charts.charts()) if charts.can_draw() else {}
+        if pictures:
+            log_row(pictures)
         if self.outcome is not None:
             run.summary.update({"outcome": self.outcome.to_plain()})
         with tempfile.TemporaryDirectory(prefix="karn-") as folder:
@@ -91,9 +94,6 @@ class Views:
             if records_path is not None and records_path.exists():
                 _log_artifact(run, RECORDS, _packed(records_path, Path(folder)))
         self._log_checkpoints(run)
-        pictures = _pictures(self.charts.charts()) if charts.can_draw() else {}
-        if pictures:
-            log_row(pictures)
 
     def _log_checkpoints(self, run: WandbRun) -> None:
         for path, baseline in self.checkpoints.items():

@@ -21,6 +21,14 @@ from karn_wandb.sinks.views import Views
 if TYPE_CHECKING:
     from wandb import Run as WandbRun
 
+try:
+    from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
+except ImportError:  # they have no public name
+    PROCESS_GONE: tuple[type[Exception], ...] = (ConnectionError,)
+else:
+    PROCESS_GONE = (ConnectionError, HandleAbandonedError, MailboxClosedError)
+"""What W&B raises when its own process is gone."""
+
 MAX_BINS = 512
 LEVELS = MappingProxyType({"info": "INFO", "warning": "WARN", "error": "ERROR"})
 """W&B's names of an alert's levels."""
@@ -82,7 +90,7 @@ class LogGate:
         with self._free:
             self._closing = True
             if self._open:
-                with suppress(wandb.errors.UsageError):  # the user has finished the W&B run already
+                with suppress(wandb.errors.UsageError, *PROCESS_GONE):  # the user has finished the W&B run already
                     self._commit()
             self._free.notify_all()
 

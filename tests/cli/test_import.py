@@ -62,7 +62,7 @@ def test_every_event_is_in_the_new_run_once_and_the_run_is_the_same(imported, lo
     folder = file.path.parent
     assert result.output == (
         f"Run logged has {len(events)} records.\nWritten: {folder}\nSend it with: wandb sync {folder}\n"
-        "Syncing it replaces what W&B has of this run.\n"
+        "Where W&B has rows of this run, import it online instead: only what it lacks is sent.\n"
     )
 
 

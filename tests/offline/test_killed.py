@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import errno
-import os
 import random
 import signal
 import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from finished import read_finished
 from killed_training import BATCHES
+from trainings import end, epochs_of, epochs_said, small_disk, training
 
 import karn_wandb
 from karn_wandb.cli import main
@@ -25,44 +23,9 @@ from karn_wandb.errors import KarnWarning
 from karn_wandb.experiment.runs import events_of_rows, in_order
 from karn_wandb.experiment.wandb_file import read_wandb_file
 from karn_wandb.pipeline import LOG_NAME, read_log
-from karn_wandb.records import BatchMetrics, EpisodeOutcome, EpochSnapshot, RunInfo
+from karn_wandb.records import BatchMetrics, EpisodeOutcome, RunInfo
 
 pytestmark = pytest.mark.offline
-
-TESTS = Path(__file__).parent.parent
-
-
-@contextmanager
-def training(folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
-    """A training process, in a process group of its own together with its wandb-core."""
-    folder.mkdir(exist_ok=True)
-    environment = {**os.environ, "WANDB_SERVICE": "", "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
-    del environment["WANDB_SERVICE"]  # a wandb-core of its own
-    command = [sys.executable, str(TESTS / "killed_training.py"), str(folder), *arguments]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
-    )
-    try:
-        yield process
-    finally:
-        end(process, signal.SIGKILL)
-        process.stdout.close()
-        process.stderr.close()
-
-
-def end(process: subprocess.Popen, how: signal.Signals, *, group: bool = True) -> list[str]:
-    """End it, and all it started; what it had said since."""
-    try:
-        (os.killpg if group else os.kill)(process.pid, how)
-    except ProcessLookupError:
-        return []
-    said = process.stdout.readlines() if not process.stdout.closed else []
-    process.wait(60)
-    return said
-
-
-def epochs_said(lines: list[str]) -> list[int]:
-    return [int(line.split()[1]) for line in lines if line.startswith("epoch") and line.endswith("\n")]
 
 
 def run_until(process: subprocess.Popen, rng: random.Random, most: int) -> tuple[str, list[int]]:
@@ -75,10 +38,6 @@ def run_until(process: subprocess.Popen, rng: random.Random, most: int) -> tuple
 
 def folders(root: Path) -> list[Path]:
     return sorted(path.parent for path in root.glob("wandb/offline-run-*/run-*.wandb"))
-
-
-def epochs_of(events) -> list[int]:
-    return [event.data.epoch for event in events if isinstance(event.data, EpochSnapshot)]
 
 
 def kill_and_import(folder: Path, rng: random.Random, most: int) -> tuple[int, int]:
@@ -161,6 +120,8 @@ def test_sigterm_ends_the_process_with_everything_saved_and_its_reason(offline_f
     outcome = log.events[-1].data
     assert isinstance(outcome, EpisodeOutcome)
     assert (outcome.state, outcome.reason) == ("failed", "terminated by SIGTERM")
+    file = read_wandb_file(folders(folder)[0] / "run-asked-to-end.wandb")
+    assert (events_of_rows(file.rows)[0], file.exit_code) == (log.events, 128 + signal.SIGTERM)
     with training(folder, "asked-to-end", str(outcome.epochs + 1)) as process:
         first = process.stdout.readline()
         process.stdout.readlines()
@@ -171,25 +132,19 @@ def test_sigterm_ends_the_process_with_everything_saved_and_its_reason(offline_f
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A disk of 1 MiB."""
-    mounted = tmp_path / "disk"
-    mounted.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mounted)], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip("a file system cannot be mounted here")
-    yield mounted
-    subprocess.run(["umount", "--lazy", str(mounted)], check=True)
+def disk(tmp_path):
+    with small_disk(tmp_path / "disk") as mounted:
+        yield mounted
 
 
-def test_training_goes_on_when_the_disk_of_the_record_log_is_full(small_disk):
+def test_training_goes_on_when_the_disk_of_the_record_log_is_full(disk):
     """The whole epochs up to then are there, and all of them once there is room again."""
     from karn_wandb.episode import EpisodeLog
     from karn_wandb.pipeline import KarnCollector, RecordLog
 
-    log = RecordLog(small_disk / LOG_NAME)
+    log = RecordLog(disk / LOG_NAME)
     episode = EpisodeLog(KarnCollector(log=log))
-    ballast = small_disk / "ballast"
+    ballast = disk / "ballast"
     ballast.write_bytes(bytes(900_000))
     with pytest.warns(KarnWarning, match="the record log failed: OSError"):
         _ = [episode.log_epoch(val_accuracy=50.0, val_loss=1.0) for _ in range(300)]

@@ -65,7 +65,7 @@ class TestGoingOn:
         assert experiment.events("resumed", via="wandb") == events
 
     def test_the_newest_run_file_alone_has_every_row_once(self, start):
-        """W&B replaces what it has of a run when an offline folder is synced, so the newest must hold everything."""
+        """W&B may replace what it has of a run when an offline folder is synced, so the newest must hold everything."""
         with start() as run:
             log_epochs(run, 10.0)
         with start() as run:
