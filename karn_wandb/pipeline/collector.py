@@ -355,8 +355,8 @@ class KarnCollector:
         """Wait for the sinks together for as long as any of them gets on; whether all took everything."""
         reached = -1
         closed = False
-        while not closed and reached < sum(follower.cursor for follower in self.followers):
-            reached = sum(follower.cursor for follower in self.followers)
+        while not closed and reached < sum(follower.progress for follower in self.followers):
+            reached = sum(follower.progress for follower in self.followers)
             deadline = time.monotonic() + self.config.finish_timeout
             each = [follower.close(max(0.0, deadline - time.monotonic())) for follower in self.followers]
             closed = all(each)

@@ -6,7 +6,7 @@ import gzip
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,7 @@ class Views:
         self._run = run
         self._log_row = log_row
         self._rows: dict[str, list[list[Cell]]] = {spec.name: [] for spec in TABLES}
-        self._full: Counter[str] = Counter()
+        self._parts: Counter[str] = Counter()
         self._lines: dict[str, list[bytes]] = {artifact_type: [] for artifact_type in _ARTIFACTS}
         self._outcome: EpisodeOutcome | None = None
         self._checkpoints: dict[Path, HostBaseline] = {}
@@ -61,10 +61,9 @@ class Views:
         """Take the next event."""
         for spec in TABLES:
             for row in table_rows(spec, event):
-                rows = self._rows[spec.name]
-                rows.append(row)
-                if len(rows) == MAX_ROWS:
-                    self._log_row(dict([self._table(spec)]))
+                self._rows[spec.name].append(row)
+                if len(self._rows[spec.name]) == MAX_ROWS:
+                    self._log_table(spec)
         for artifact_type, records in _ARTIFACTS.items():
             if isinstance(event.data, records):
                 self._lines[artifact_type].append(encode_event(event))
@@ -77,22 +76,23 @@ class Views:
             case _:
                 pass
 
-    def _table(self, spec: TableSpec) -> tuple[str, wandb.Table]:
-        """The rows that were gathered for a table, under the name of its next part."""
-        table = wandb.Table(columns=[*EVENT_COLUMNS, *spec.columns], data=[*self._rows[spec.name]])
-        self._rows[spec.name].clear()
-        self._full[spec.name] += 1
-        return part_name(spec.name, self._full[spec.name]), table
+    def _log_table(self, spec: TableSpec) -> None:
+        """Log the rows that were gathered for a table, as its next part."""
+        self._parts[spec.name] += 1
+        table = wandb.Table(columns=[*EVENT_COLUMNS, *spec.columns], data=self._rows.pop(spec.name))
+        self._rows[spec.name] = []
+        self._log_row({part_name(spec.name, self._parts[spec.name]): table})
 
-    def finish(self, records_path: Path | None) -> None:
-        """Log what is left.
+    def finish(self, records_path: Path | None) -> Iterator[None]:
+        """Log what is left, a table or an artifact a step.
 
         Args:
             records_path: The record log, to become an artifact.
         """
-        tables = dict(self._table(spec) for spec in TABLES if self._rows[spec.name])
-        if tables:
-            self._log_row(dict(tables))
+        for spec in TABLES:
+            if self._rows[spec.name]:
+                self._log_table(spec)
+                yield
         if self._outcome is not None:
             self._run.summary.update({"outcome": self._outcome.to_plain()})
         with tempfile.TemporaryDirectory(prefix="karn-") as folder:
@@ -101,6 +101,7 @@ class Views:
                     path = Path(folder) / f"{artifact_type}.jsonl"
                     path.write_bytes(b"".join([encode_header(), *lines]))
                     _log_artifact(self._run, artifact_type, _packed(path, Path(folder)))
+                    yield
             if records_path is not None and records_path.exists():
                 _log_artifact(self._run, RECORDS, _packed(records_path, Path(folder)))
         self._log_checkpoints(self._run)

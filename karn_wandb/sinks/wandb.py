@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -153,13 +153,14 @@ class WandbSink:
             for key in (REST, PART, PARTS):
                 self._run.define_metric(key, hidden=True, summary="none")
 
-    def close(self) -> None:
-        """Log tables, summary and artifacts."""
+    def close(self) -> Iterator[None]:
+        """Log tables, summary and artifacts, step by step."""
         views = Views(self._run, self._gate.log)
         events = self._events()
         for event in standing(events) if self._went_back else events:
             views.add(event)
-        views.finish(self._log_path)
+            yield
+        yield from views.finish(self._log_path)
 
 
 def _drawable(counts: tuple[float, ...], edges: tuple[float, ...]) -> bool:
