@@ -8,7 +8,9 @@ import click
 
 
 @click.command()
-@click.argument("folders", metavar="FOLDER...", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument(
+    "folders", metavar="FOLDER...", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
 def relocate(folders: tuple[Path, ...]) -> None:
     """Make offline runs whose folders were moved ready for `wandb sync`.
 
