@@ -79,7 +79,7 @@ class Views:
     def _log_table(self, spec: TableSpec) -> None:
         """Log the rows that were gathered for a table, as its next part."""
         self._parts[spec.name] += 1
-        table = wandb.Table(columns=[*EVENT_COLUMNS, *spec.columns], data=self._rows.pop(spec.name))
+        table = to_table([*EVENT_COLUMNS, *spec.columns], self._rows.pop(spec.name))
         self._rows[spec.name] = []
         self._log_row({part_name(spec.name, self._parts[spec.name]): table})
 
@@ -116,6 +116,24 @@ class Views:
                 _log_artifact(run, MODEL, path, {"checkpoint_retention_policy": policy})
                 if policy == "delete_after_run":
                     path.unlink()
+
+
+def to_table(columns: list[str], rows: Iterable[list[Cell]]) -> wandb.Table:
+    """A W&B table of these rows.
+
+    W&B infers the type of each cell of each row it is given to add, which takes a quarter of a millisecond a row. A row whose
+    cells have the Python types of an earlier one's tells it nothing new, and goes to the others as it is.
+    """
+    table = wandb.Table(columns=columns)
+    known: set[tuple[type, ...]] = set()
+    for row in rows:
+        types = tuple(map(type, row))
+        if types in known:
+            table.data.append(row)
+        else:
+            known.add(types)
+            table.add_data(*row)
+    return table
 
 
 def _pictures(drawn: Iterable[charts.Chart]) -> dict[str, Any]:

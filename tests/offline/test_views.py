@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import wandb
 from finished import read_finished
 
 import karn_wandb
 from karn_wandb import BatchMetrics, CounterfactualEngine, EpisodeContext, HostBaseline
 from karn_wandb.experiment.tables import artifact_bytes, logged_table
 from karn_wandb.pipeline import parse_log
+from karn_wandb.sinks.views import to_table
 
 pytestmark = pytest.mark.offline
 
@@ -126,3 +128,12 @@ def test_a_table_of_just_as_many_rows_has_one_part(offline_folder, tmp_path, mon
     file = read_finished(run.records_path.parent / f"run-{run.id}.wandb")
     assert len(table(file, "tables/batches").data) == 3
     assert not any("tables/batches_2._type" in row for row in file.rows)
+
+
+def test_a_table_is_the_one_w_and_b_makes_row_by_row(offline_folder, tmp_path):
+    """Data and inferred types alike, wherever a cell is empty or of another kind of number for the first time."""
+    rows = [[1, 0.5, None, "a"], [2, 1.5, None, "b"], [3, None, True, "c"], [4, 2, True, None], [5, 0.5, False, "a"], [None] * 4]
+    made, expected = to_table([*"abcd"], rows), wandb.Table(columns=[*"abcd"], data=rows)
+    artifacts = [wandb.Artifact(name, "dataset") for name in ("made", "expected")]
+    assert made.data == expected.data
+    assert made.to_json(artifacts[0]) == expected.to_json(artifacts[1])
