@@ -124,7 +124,7 @@ def to_table(columns: list[str], rows: Iterable[list[Cell]]) -> wandb.Table:
     W&B infers the type of each cell of each row it is given to add, which takes a quarter of a millisecond a row. A row whose
     cells have the Python types of an earlier one's tells it nothing new, and goes to the others as it is.
     """
-    table = wandb.Table(columns=columns)
+    table = wandb.Table(columns=[*columns])
     known: set[tuple[type, ...]] = set()
     for row in rows:
         types = tuple(map(type, row))
