@@ -201,11 +201,10 @@ def _deliver(wandb_run: wandb.Run, events: tuple[TelemetryEvent, ...], path: Pat
     log = RecordLog(path)
     sink = WandbSink(wandb_run, LogGate(wandb_run), log.events, path, present=present, told=log.next_sequence)
     follower = Follower(log, sink)
-    reached = -1
-    while follower.failure is None and reached < follower.cursor < log.next_sequence:
-        reached = follower.cursor
-        follower.drain(STALL_SECONDS)
-    complete = follower.close(STALL_SECONDS)
+    reached, complete = -1, False
+    while follower.failure is None and not complete and reached < follower.progress:
+        reached = follower.progress
+        complete = follower.close(STALL_SECONDS)
     log.close()
     return None if complete else follower.failure or TimeoutError(f"nothing was taken for {STALL_SECONDS:g} seconds")
 

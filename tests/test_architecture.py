@@ -92,6 +92,7 @@ MAY_READ_THE_ENVIRONMENT = {
 }
 MAY_LOOK_AT_WANDBS_RUN = {
     "sinks/wandb.py": "where the run is the global one, wandb.log must keep to the same gate as run.log",
+    "sinks/luggage.py": "where the run is the global one, wandb.log_artifact must be kept as run.log_artifact is",
 }
 WITHOUT_GLOBAL_STATE = {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG64"}
 WANDB_GLOBALS = {"run", "log", "config", "summary", "alert", "finish", "save", "define_metric", "log_artifact", "use_artifact"}

@@ -12,6 +12,7 @@ import click
 
 from karn_wandb._version import __version__
 from karn_wandb.cli.import_ import import_
+from karn_wandb.cli.relocate import relocate
 from karn_wandb.cli.report import report
 from karn_wandb.cli.show import show
 from karn_wandb.cli.workspace import workspace
@@ -38,6 +39,7 @@ def main() -> None:
 
 
 main.add_command(import_)
+main.add_command(relocate)
 main.add_command(report)
 main.add_command(show)
 main.add_command(workspace)

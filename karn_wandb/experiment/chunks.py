@@ -1,4 +1,4 @@
-"""The file format below W&B's: LevelDB's log, cut back into its records.
+"""The file format below W&B's: LevelDB's log, cut back into its records and made of them.
 
 After a header of 7 bytes come blocks of 32 KiB, counted from the start of the file. A block holds chunks, each a header
 (CRC-32 over type and payload, length, type) and a payload; a record is one whole chunk, or a first, any number of
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 MAGIC = b":W&B\xe1\xbe\x00"
 """First bytes of every W&B run file: name, check value, version 0."""
@@ -77,3 +77,20 @@ def _chunks(content: bytes) -> Iterator[tuple[int, int, bytes]]:
         else:
             yield at, kind, content[body:stop]
             at = stop
+
+
+def join_records(records: Iterable[bytes]) -> bytes:
+    """A run file with these records: what `split_records` cuts into them."""
+    content = bytearray(MAGIC)
+    for record in records:
+        rest, begins = record, True
+        while rest or begins:
+            room = BLOCK - len(content) % BLOCK
+            if room < _HEADER.size:
+                content += bytes(room)
+                room = BLOCK
+            part, rest = rest[: room - _HEADER.size], rest[room - _HEADER.size :]
+            kind = (MIDDLE if rest else LAST) if not begins else (FIRST if rest else WHOLE)
+            content += _HEADER.pack(zlib.crc32(part, zlib.crc32(bytes([kind]))), len(part), kind) + part
+            begins = False
+    return bytes(content)

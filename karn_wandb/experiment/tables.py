@@ -1,4 +1,4 @@
-"""Logged tables and artifact files, found again on the machine that logged them."""
+"""Logged tables and artifact files, found again in the run's folder or where W&B put them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from karn_wandb.errors import SourceError
 from karn_wandb.experiment.wandb_file import ArtifactEntry, WandbFile
+from karn_wandb.schema.artifacts import KEPT, kept_name
 
 CLIENT_ARTIFACT = "wandb-client-artifact://"
 """How an offline history row refers to an artifact: this, its client id, "/", a path inside it."""
@@ -66,21 +68,34 @@ def logged_table(file: WandbFile, row: Mapping[str, Any], key: str) -> Table:
     if content is None:
         raise SourceError(
             f"the file of table {key!r} of run {file.run_id} is gone",
-            do="Read it where it was logged; set WANDB_DATA_DIR inside the run's folder to move both together.",
+            do="Read it where it was logged, or move its folder with all that is in it.",
         )
     table = read_table(content)
     logged = row.get(f"{key}.nrows", len(table.data))
     return Table(table.columns, table.data, max(int(logged) - len(table.data), 0))
 
 
-def artifact_bytes(entry: ArtifactEntry) -> bytes | None:
-    """Bytes of an artifact's file; None when they are gone or are not what was logged."""
-    path = Path(entry.local_path)
-    if not entry.local_path or not path.is_file():
-        return None
-    content = path.read_bytes()
-    digest = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
-    return content if digest == entry.digest else None
+def artifact_bytes(entry: ArtifactEntry, folder: Path | None = None) -> bytes | None:
+    """Bytes of an artifact's file; None when they are gone or are not what was logged.
+
+    Args:
+        entry: The file.
+        folder: The run's folder, which may keep them too.
+    """
+    for path in places_of(entry, folder):
+        content = path.read_bytes()
+        if base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode() == entry.digest:
+            return content
+    return None
+
+
+def places_of(entry: ArtifactEntry, folder: Path | None) -> list[Path]:
+    """Where the bytes of an artifact's file may be: as W&B noted, and in the run's folder."""
+    places = [Path(entry.local_path)] if entry.local_path else []
+    if folder is not None and entry.digest:
+        with suppress(ValueError):  # a reference may have any text for a digest
+            places.append(folder / KEPT / kept_name(entry.digest))
+    return [place for place in places if place.is_file()]
 
 
 def _artifact_bytes(file: WandbFile, reference: str) -> bytes | None:
@@ -88,7 +103,7 @@ def _artifact_bytes(file: WandbFile, reference: str) -> bytes | None:
     for artifact in file.artifacts:
         for entry in artifact.entries:
             if artifact.client_id == client_id and entry.path == path:
-                return artifact_bytes(entry)
+                return artifact_bytes(entry, file.path.parent)
     return None
 
 

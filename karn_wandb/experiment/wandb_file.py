@@ -52,7 +52,7 @@ class ArtifactEntry:
 
 @dataclass(frozen=True, slots=True)
 class LoggedArtifact:
-    """An artifact the run logged; offline its bytes stay outside the run's folder.
+    """An artifact the run logged. W&B keeps its bytes outside the run's folder; `sinks.luggage` puts them there, too.
 
     Attributes:
         name: Its name.
@@ -122,6 +122,15 @@ def read_wandb_file(path: Path, *, rows: bool = True) -> WandbFile:
     Raises:
         SourceError: The file cannot be opened, or is no run file.
     """
+    return _Reading(rows=rows).read(path, content_of(path))
+
+
+def content_of(path: Path) -> bytes:
+    """The bytes of a run file.
+
+    Raises:
+        SourceError: The file cannot be opened, or is no run file.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -136,7 +145,14 @@ def read_wandb_file(path: Path, *, rows: bool = True) -> WandbFile:
             got=f"{content[: len(MAGIC)]!r} at its beginning" if content else "an empty file",
             do="A run-ID.wandb file written by wandb begins with b':W&B'; this one is damaged or of another kind.",
         )
-    return _Reading(rows=rows).read(path, content)
+    return content
+
+
+def record_type() -> Any:
+    """The protocol buffer that the records of a run file are."""
+    from wandb.proto import wandb_internal_pb2  # noqa: PLC0415 -- takes a second to import
+
+    return vars(wandb_internal_pb2)["Record"]  # made at run time, so no type checker knows it
 
 
 class _Reading:
@@ -154,14 +170,13 @@ class _Reading:
 
     def read(self, path: Path, content: bytes) -> WandbFile:
         from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # noqa: PLC0415 -- comes with wandb
-        from wandb.proto import wandb_internal_pb2  # noqa: PLC0415 -- takes a second to import
 
-        record_type: Any = vars(wandb_internal_pb2)["Record"]  # made at run time, so no type checker knows it
+        record = record_type()
         damage: list[str] = []
         for start, payload in split_records(content, damage):
             try:
                 if kind_of(payload) in self._wanted:
-                    self._take(record_type.FromString(payload))
+                    self._take(record.FromString(payload))
             except (DecodeError, ValueError, IndexError) as error:
                 damage.append(f"the record at byte {start} is not as W&B writes them and is left out: {error}")
         if not self._run and not damage:

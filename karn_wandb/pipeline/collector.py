@@ -403,7 +403,7 @@ class KarnCollector:
         """Wait for the sinks together for as long as any of them gets on; whether all took everything."""
         reached, moved_at = -1, time.monotonic()
         while not all([follower.close(LOOK_SECONDS) or follower.ended for follower in self.followers]):  # noqa: C419 -- each is closed
-            now = sum(follower.cursor for follower in self.followers)
+            now = sum(follower.progress for follower in self.followers)
             if now > reached:
                 reached, moved_at = now, time.monotonic()
             elif time.monotonic() - moved_at > self.config.finish_timeout:

@@ -7,7 +7,7 @@ reaches the training loop. A failure is tried again, then the sink is parked: th
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -33,8 +33,11 @@ class Sink(Protocol):
     def write(self, event: TelemetryEvent) -> None:
         """Take one event; raise whatever goes wrong."""
 
-    def close(self) -> None:
-        """All events were written, or the sink was given up; let go of what it holds."""
+    def close(self) -> Iterator[None] | None:
+        """All events were written, or the sink was given up; let go of what it holds.
+
+        A sink with much left to do does it step by step, as a generator: each step shows that it gets on.
+        """
 
 
 class Delivery(Protocol):
@@ -99,7 +102,8 @@ class Immediate(Guard):
 
     def close(self, timeout: float) -> bool:  # noqa: ARG002 -- nothing to wait for
         """Close the sink."""
-        self.sink.close()
+        for _ in _closing(self.sink):
+            pass
         return self.failure is None
 
 
@@ -122,6 +126,7 @@ class Follower:
         self.sink = sink
         self.failure: Exception | None = None
         self.failed_writes = 0
+        self._closing_steps = 0
         self._offset_path = offset_path
         self._attempts = attempts
         reached = _stored(offset_path) or start
@@ -139,6 +144,11 @@ class Follower:
     def ended(self) -> bool:
         """Whether its sink is closed and its thread has come to an end."""
         return not self._thread.is_alive()
+
+    @property
+    def progress(self) -> int:
+        """A number that grows as long as the follower gets on: events delivered, and steps of the sink's end."""
+        return self.cursor + self._closing_steps
 
     def offer(self, event: TelemetryEvent) -> None:
         """Nothing to do: the follower reads the log."""
@@ -208,9 +218,17 @@ class Follower:
 
     def _close_sink(self) -> None:
         try:
-            self.sink.close()
+            for _ in _closing(self.sink):
+                self._closing_steps += 1
         except Exception as error:  # noqa: BLE001 -- the boundary, as above
             self.failure = self.failure or error
+
+
+def _closing(sink: Sink) -> Iterator[None]:
+    """Close a sink, in the steps it takes."""
+    steps = sink.close()
+    if isinstance(steps, Iterator):
+        yield from steps
 
 
 def _stored(path: Path | None) -> int:

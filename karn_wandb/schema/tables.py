@@ -23,7 +23,7 @@ from karn_wandb.schema.names import escape
 Cell = int | float | bool | str | None
 
 MAX_ROWS = 200_000
-"""Rows W&B keeps of a table."""
+"""Rows W&B keeps of a table; a longer one is logged in parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +148,12 @@ TABLES: tuple[TableSpec, ...] = (
     ),
 )  # fmt: skip
 """Every table, in the order they are logged."""
+
+
+def part_name(name: str, part: int) -> str:
+    """Name of a table's first, second, ... part; the first has the table's own."""
+    return name if part == 1 else f"{name}_{part}"
+
 
 EVENT_COLUMNS = ("env_id", "episode_idx", "tick")
 """Columns every table starts with: which episode, and when by the record's own clock."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from karn_wandb.records import (
     encode_header,
 )
 from karn_wandb.schema.artifacts import COUNTERFACTUAL, DENSE_TRACE, EPISODE, MODEL, RECORDS, artifact_name
-from karn_wandb.schema.tables import EVENT_COLUMNS, MAX_ROWS, TABLES, Cell, table_rows
+from karn_wandb.schema.tables import EVENT_COLUMNS, MAX_ROWS, TABLES, Cell, TableSpec, part_name, table_rows
 
 if TYPE_CHECKING:
     from wandb import Run as WandbRun
@@ -39,64 +40,80 @@ _ARTIFACTS: dict[str, tuple[type[Record], ...]] = {
 
 
 class Views:
-    """The views of a run's events, gathered in one pass over them.
+    """The views of a run's events, made in one pass over them. Tables are logged as they fill, the rest in the end.
 
     Args:
-        events: All events of the run, in order.
+        run: The W&B run.
+        log_row: Logs a history row.
     """
 
-    def __init__(self, events: Iterable[TelemetryEvent]) -> None:
-        self.rows: dict[str, list[list[Cell]]] = {spec.name: [] for spec in TABLES}
-        self.lines: dict[str, list[bytes]] = {artifact_type: [] for artifact_type in _ARTIFACTS}
-        self.outcome: EpisodeOutcome | None = None
-        self.checkpoints: dict[Path, HostBaseline] = {}
-        self.charts = AttributionCharts()
-        for event in events:
-            self._add(event)
+    def __init__(self, run: WandbRun, log_row: Callable[[dict[str, Any]], None]) -> None:
+        self._run = run
+        self._log_row = log_row
+        self._rows: dict[str, list[list[Cell]]] = {spec.name: [] for spec in TABLES}
+        self._parts: Counter[str] = Counter()
+        self._lines: dict[str, list[bytes]] = {artifact_type: [] for artifact_type in _ARTIFACTS}
+        self._outcome: EpisodeOutcome | None = None
+        self._checkpoints: dict[Path, HostBaseline] = {}
+        self._charts = AttributionCharts()
 
-    def _add(self, event: TelemetryEvent) -> None:
+    def add(self, event: TelemetryEvent) -> None:
+        """Take the next event."""
         for spec in TABLES:
-            self.rows[spec.name].extend(table_rows(spec, event))
+            for row in table_rows(spec, event):
+                self._rows[spec.name].append(row)
+                if len(self._rows[spec.name]) == MAX_ROWS:
+                    self._log_table(spec)
         for artifact_type, records in _ARTIFACTS.items():
             if isinstance(event.data, records):
-                self.lines[artifact_type].append(encode_event(event))
-        self.charts.observe(event)
+                self._lines[artifact_type].append(encode_event(event))
+        self._charts.observe(event)
         match event.data:
             case EpisodeOutcome() as outcome if not event.scoped:
-                self.outcome = outcome
+                self._outcome = outcome
             case HostBaseline(initial_checkpoint=path) as baseline if path is not None:
-                self.checkpoints[path] = baseline
+                self._checkpoints[path] = baseline
             case _:
                 pass
 
-    def log(self, run: WandbRun, log_row: Callable[[dict[str, Any]], None], records_path: Path | None) -> None:
-        """Log them to a run; artifacts last, for W&B's client asks its service about each, and gives up when that is away.
+    def _log_table(self, spec: TableSpec) -> None:
+        """Log the rows that were gathered for a table, as its next part."""
+        self._parts[spec.name] += 1
+        table = to_table([*EVENT_COLUMNS, *spec.columns], self._rows.pop(spec.name))
+        self._rows[spec.name] = []
+        self._log_row({part_name(spec.name, self._parts[spec.name]): table})
+
+    def finish(self, records_path: Path | None) -> Iterator[None]:
+        """Log what is left, a table or an artifact a step.
+
+        Artifacts last, for W&B's client asks its service about each, and gives up when that is away.
 
         Args:
-            run: The W&B run.
-            log_row: Logs a history row.
             records_path: The record log, to become an artifact.
         """
-        tables = {spec.name: _table(spec.columns, self.rows[spec.name]) for spec in TABLES if self.rows[spec.name]}
-        if tables:
-            log_row(dict(tables))
-        pictures = _pictures(self.charts.charts()) if charts.can_draw() else {}
+        for spec in TABLES:
+            if self._rows[spec.name]:
+                self._log_table(spec)
+                yield
+        pictures = _pictures(self._charts.charts()) if charts.can_draw() else {}
         if pictures:
-            log_row(pictures)
-        if self.outcome is not None:
-            run.summary.update({"outcome": self.outcome.to_plain()})
+            self._log_row(pictures)
+            yield
+        if self._outcome is not None:
+            self._run.summary.update({"outcome": self._outcome.to_plain()})
         with tempfile.TemporaryDirectory(prefix="karn-") as folder:
-            for artifact_type, lines in self.lines.items():
+            for artifact_type, lines in self._lines.items():
                 if lines:
                     path = Path(folder) / f"{artifact_type}.jsonl"
                     path.write_bytes(b"".join([encode_header(), *lines]))
-                    _log_artifact(run, artifact_type, _packed(path, Path(folder)))
+                    _log_artifact(self._run, artifact_type, _packed(path, Path(folder)))
+                    yield
             if records_path is not None and records_path.exists():
-                _log_artifact(run, RECORDS, _packed(records_path, Path(folder)))
-        self._log_checkpoints(run)
+                _log_artifact(self._run, RECORDS, _packed(records_path, Path(folder)))
+        self._log_checkpoints(self._run)
 
     def _log_checkpoints(self, run: WandbRun) -> None:
-        for path, baseline in self.checkpoints.items():
+        for path, baseline in self._checkpoints.items():
             if path.exists():
                 policy = baseline.checkpoint_retention_policy
                 _log_artifact(run, MODEL, path, {"checkpoint_retention_policy": policy})
@@ -104,8 +121,22 @@ class Views:
                     path.unlink()
 
 
-def _table(columns: tuple[str, ...], rows: list[list[Cell]]) -> wandb.Table:
-    return wandb.Table(columns=[*EVENT_COLUMNS, *columns], data=[*rows[-MAX_ROWS:]])
+def to_table(columns: list[str], rows: Iterable[list[Cell]]) -> wandb.Table:
+    """A W&B table of these rows.
+
+    W&B infers the type of each cell of each row it is given to add, which takes a quarter of a millisecond a row. A row whose
+    cells have the Python types of an earlier one's tells it nothing new, and goes to the others as it is.
+    """
+    table = wandb.Table(columns=[*columns])
+    known: set[tuple[type, ...]] = set()
+    for row in rows:
+        types = tuple(map(type, row))
+        if types in known:
+            table.data.append(row)
+        else:
+            known.add(types)
+            table.add_data(*row)
+    return table
 
 
 def _pictures(drawn: Iterable[charts.Chart]) -> dict[str, Any]:

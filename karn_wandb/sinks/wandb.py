@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import wandb
 
-from karn_wandb.pipeline.history import standing
+from karn_wandb.pipeline.history import back_to, standing
 from karn_wandb.records import Alert, Record, TelemetryEvent
 from karn_wandb.schema import CLOCKS, EPISODE, FAMILIES, PART, PARTS, REST, USER_STEP, encode_rows, scope
 from karn_wandb.schema.tables import histograms
+from karn_wandb.sinks.luggage import Luggage
 from karn_wandb.sinks.views import Views
 
 if TYPE_CHECKING:
@@ -126,10 +127,14 @@ class WandbSink:
         self._present = present
         self._told = told
         self._scopes: set[str] = set()
+        self._went_back = False
+        if run.offline:
+            Luggage(run)
         self._define("")
 
     def write(self, event: TelemetryEvent) -> None:
         """Log the event as a row (a very long one as several), with its histograms beside it."""
+        self._went_back = self._went_back or back_to(event) is not None
         if event.scoped:
             self._define(scope(event.env_id))
         if event.sequence in self._present:
@@ -161,9 +166,14 @@ class WandbSink:
             for key in (REST, PART, PARTS):
                 self._run.define_metric(key, hidden=True, summary="none")
 
-    def close(self) -> None:
-        """Log tables, summary and artifacts."""
-        Views(standing(self._events())).log(self._run, self._gate.log, self._log_path)
+    def close(self) -> Iterator[None]:
+        """Log tables, summary and artifacts, step by step."""
+        views = Views(self._run, self._gate.log)
+        events = self._events()
+        for event in standing(events) if self._went_back else events:
+            views.add(event)
+            yield
+        yield from views.finish(self._log_path)
 
 
 def _drawable(counts: tuple[float, ...], edges: tuple[float, ...]) -> bool:

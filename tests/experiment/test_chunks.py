@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from run_files import BLOCK, MAGIC, run_file, spans
 
-from karn_wandb.experiment.chunks import split_records
+from karn_wandb.experiment.chunks import join_records, split_records
 
 ANYWHERE = st.integers(0, 2**32)
 SIZES = st.lists(
@@ -31,6 +31,11 @@ def split(content: bytes) -> tuple[list[bytes], list[str]]:
 def test_records_of_any_size_come_back(sizes):
     """Also those that span blocks, or end where no header fits before the next block."""
     assert split(run_file(records_of(sizes))) == (records_of(sizes), [])
+
+
+@given(SIZES)
+def test_records_are_written_as_the_format_s_other_writer_does(sizes):
+    assert join_records(records_of(sizes)) == run_file(records_of(sizes))
 
 
 @given(SIZES, ANYWHERE)

@@ -66,8 +66,7 @@ def test_a_name_from_a_row_never_leads_out_of_the_runs_folder(tmp_path, name):
     with pytest.raises(SourceError) as raised:
         logged_table(WandbFile(tmp_path / "run-r.wandb", "r"), row, KEY)
     assert str(raised.value) == (
-        "the file of table 'tables/t' of run r is gone. "
-        "Read it where it was logged; set WANDB_DATA_DIR inside the run's folder to move both together."
+        "the file of table 'tables/t' of run r is gone. Read it where it was logged, or move its folder with all that is in it."
     )
 
 

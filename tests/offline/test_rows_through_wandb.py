@@ -33,6 +33,7 @@ def log_directly(folder: Path, events: Sequence[TelemetryEvent]) -> Path:
     sink = WandbSink(run, LogGate(run), lambda: iter(()), None)
     for event in events:
         sink.write(event)
-    sink.close()
+    for _ in sink.close():
+        pass
     run.finish()
     return path

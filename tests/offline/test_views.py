@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import wandb
 from finished import read_finished
 
 import karn_wandb
-from karn_wandb import CounterfactualEngine, EpisodeContext, HostBaseline
+from karn_wandb import BatchMetrics, CounterfactualEngine, EpisodeContext, HostBaseline
 from karn_wandb.experiment.tables import artifact_bytes, logged_table
 from karn_wandb.pipeline import parse_log
+from karn_wandb.sinks.views import to_table
 
 pytestmark = pytest.mark.offline
 
@@ -101,3 +103,37 @@ def test_checkpoints_are_kept_or_deleted_as_their_policy_says(ended):
 def test_the_outcome_is_in_the_summary(ended):
     outcome = ended[0].summary["outcome"]
     assert (outcome["state"], outcome["final_accuracy"]) == ("finished", 50.0)
+
+
+def test_a_table_longer_than_w_and_b_keeps_is_logged_in_parts(offline_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("karn_wandb.sinks.views.MAX_ROWS", 3)
+    with karn_wandb.init("views", dir=tmp_path) as run:
+        for batch in range(7):
+            run.log_batch(BatchMetrics(1, batch, loss=float(batch)))
+        run.log_epoch(val_accuracy=50.0)
+    file = read_finished(run.records_path.parent / f"run-{run.id}.wandb")
+    parts = [table(file, name) for name in ("tables/batches", "tables/batches_2", "tables/batches_3")]
+    assert [len(part.data) for part in parts] == [3, 3, 1]
+    loss = parts[0].columns.index("loss")
+    assert [row[loss] for part in parts for row in part.data] == list(range(7))
+    assert not any("tables/batches_4._type" in row for row in file.rows)
+
+
+def test_a_table_of_just_as_many_rows_has_one_part(offline_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("karn_wandb.sinks.views.MAX_ROWS", 3)
+    with karn_wandb.init("views", dir=tmp_path) as run:
+        for batch in range(3):
+            run.log_batch(BatchMetrics(1, batch, loss=float(batch)))
+        run.log_epoch(val_accuracy=50.0)
+    file = read_finished(run.records_path.parent / f"run-{run.id}.wandb")
+    assert len(table(file, "tables/batches").data) == 3
+    assert not any("tables/batches_2._type" in row for row in file.rows)
+
+
+def test_a_table_is_the_one_w_and_b_makes_row_by_row(offline_folder, tmp_path):
+    """Data and inferred types alike, wherever a cell is empty or of another kind of number for the first time."""
+    rows = [[1, 0.5, None, "a"], [2, 1.5, None, "b"], [3, None, True, "c"], [4, 2, True, None], [5, 0.5, False, "a"], [None] * 4]
+    made, expected = to_table([*"abcd"], rows), wandb.Table(columns=[*"abcd"], data=rows)
+    artifacts = [wandb.Artifact(name, "dataset") for name in ("made", "expected")]
+    assert made.data == expected.data
+    assert made.to_json(artifacts[0]) == expected.to_json(artifacts[1])

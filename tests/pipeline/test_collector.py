@@ -351,6 +351,19 @@ class TestSinks:
         assert len(slow.events) == 12
         assert slow.closed
 
+    def test_a_sink_whose_end_takes_long_is_waited_for_as_long_as_it_gets_on(self, tmp_path):
+        class Thorough(Recorder):
+            def close(self):
+                for _ in range(8):
+                    time.sleep(0.1)
+                    yield
+                super().close()
+
+        collector = KarnCollector(KarnConfig(finish_timeout=0.4), RecordLog(tmp_path / "log"), [thorough := Thorough()])
+        emit_epoch(collector, 1)
+        assert collector.close()
+        assert thorough.closed
+
 
 class TestGroups:
     def test_events_are_taken_over_and_stamped_in_order_and_their_readings_come_after_all_of_them(self, collector):

@@ -123,6 +123,29 @@ def test_a_sink_whose_closing_fails_did_not_take_everything(path):
     assert str(follower.failure) == "no room for the tables"
 
 
+def test_a_sink_may_close_in_steps_and_each_is_progress(path):
+    class Thorough(Recorder):
+        def close(self):
+            for _ in range(3):
+                yield
+            super().close()
+
+    follower = Follower(RecordLog(path), Thorough())
+    assert follower.close(10)
+    assert (follower.progress, follower.sink.closed) == (3, True)
+
+
+def test_a_sink_whose_closing_fails_half_way_did_not_take_everything(path):
+    class Halfway(Recorder):
+        def close(self):
+            yield
+            raise OSError("no room for the artifacts")
+
+    follower = Follower(RecordLog(path), Halfway())
+    assert not follower.close(10)
+    assert str(follower.failure) == "no room for the artifacts"
+
+
 def test_a_log_that_cannot_be_read_any_more_parks_the_sink(path, monkeypatch):
     monkeypatch.setattr(log, "TAIL_EVENTS", 2)
     record_log, sink = RecordLog(path), Recorder()
