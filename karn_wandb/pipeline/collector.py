@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Never, TypeVar
 
-from karn_wandb.errors import KarnWarning, UsageError
+from karn_wandb.errors import UsageError
 from karn_wandb.pipeline.clocks import Clocks
 from karn_wandb.pipeline.delivery import LOOK_SECONDS, Delivery, Follower, Immediate, Sink
 from karn_wandb.pipeline.desk import READINGS, Analyst, Condition, Desk, EpisodeKey, key_of
 from karn_wandb.pipeline.history import back_to, standing, went_back
 from karn_wandb.pipeline.log import RecordLog
 from karn_wandb.pipeline.state import EpisodeState
+from karn_wandb.pipeline.troubles import Troubles
 from karn_wandb.records import (
     RECORD_OF,
     CounterfactualMatrix,
@@ -75,10 +75,8 @@ class KarnCollector:
         self._desks: dict[EpisodeKey, Desk] = {}
         self._begun: dict[EpisodeKey, None] = {}
         self._clocks = Clocks()
-        self._warned: set[str] = set()
-        self._last_words: list[str] = []
+        self._troubles = Troubles(strict=self.config.strict)
         self._reported = False
-        self._raised: dict[str, Exception] = {}
         self._analyst = Analyst(self._desks, self._keep_reading)
         self.concluded: dict[EpisodeKey, EpisodeOutcome] = {}
         start = self.log.next_sequence
@@ -227,7 +225,7 @@ class KarnCollector:
         found: list[str] = []
         clean = record_without_secrets(record, found)
         if found:
-            self._warn_once("secrets", removal_notice(found))
+            self._troubles.say("secrets", removal_notice(found))
         return clean
 
     def _validate(self, state: EpisodeState, event: TelemetryEvent) -> None:
@@ -306,15 +304,15 @@ class KarnCollector:
         """Write the log to the file and wake the sinks; says once what has failed, or raises it when strict."""
         self.log.flush()
         if self.log.last_error is not None:
-            self._trouble("the record log", self.log.last_error, "Records wait in memory until the disk takes them.")
+            self._troubles.tell("the record log", self.log.last_error, "Records wait in memory until the disk takes them.")
         self._report_sinks()
 
     def _report_analysis(self) -> None:
         failure = self._analyst.failure or self._analysis.failure
         if failure is not None:
             lost = "Claims, health, triggers and dense traces end here; what is logged is kept."
-            self._trouble("live analysis", failure, lost)
-        self._warn_once("accuracies", self._analyst.doubt)
+            self._troubles.tell("live analysis", failure, lost)
+        self._troubles.say("accuracies", self._analyst.doubt)
 
     def _report_sinks(self) -> None:
         for follower in self.followers:
@@ -323,24 +321,7 @@ class KarnCollector:
                 failure = TimeoutError(f"it did not get on for {self.config.finish_timeout:g} seconds")
             if failure is not None:
                 kept = f"What it missed is kept in {self.log.path}." if self.log.path else "What it missed is lost."
-                self._trouble(f"the {follower.sink.name} sink", failure, kept)
-
-    def _trouble(self, where: str, error: Exception, consequence: str) -> None:
-        if self.config.strict:
-            if self.closed or self._raised.get(where) is not error:  # what was raised before is raised at the end only
-                self._raised[where] = error
-                raise error
-            return
-        goes_on = "" if self.closed else " Training goes on."
-        self._warn_once(where, f"{where} failed: {error!r}. {consequence}{goes_on}")
-
-    def _warn_once(self, what: str, text: str) -> None:
-        if text and what not in self._warned:
-            self._warned.add(what)
-            if self.closed:
-                self._last_words.append(text)
-            else:
-                warnings.warn(text, KarnWarning, stacklevel=5)
+                self._troubles.tell(f"the {follower.sink.name} sink", failure, kept)
 
     def become_copy(self) -> None:
         """This process is a fork of the one that logs: go on in memory, and leave log and sinks to that one.
@@ -370,7 +351,7 @@ class KarnCollector:
         with self._lock:
             if self.closed:
                 return True
-            self.closed = True
+            self.closed = self._troubles.collects = True
         for env_id, episode_idx, scoped in tuple(self._episodes):
             self.settle(env_id, episode_idx, scoped=scoped)
         self.log.flush()
@@ -392,12 +373,10 @@ class KarnCollector:
         self._reported = True
         if self.log.last_error is not None:
             lost = f"{self.dropped_records} records could not be kept."
-            self._trouble("the last write to the record log", self.log.last_error, lost)
+            self._troubles.tell("the last write to the record log", self.log.last_error, lost)
         self._report_sinks()
         self._report_analysis()
-        said = " ".join(filter(None, [*self._last_words, also]))
-        if said:
-            warnings.warn(said, KarnWarning, stacklevel=4)
+        self._troubles.say_at_last(also)
 
     def _delivered(self) -> bool:
         """Wait for the sinks together for as long as any of them gets on; whether all took everything."""
