@@ -155,6 +155,7 @@ class Trial:
     def _train(self, service: Service) -> None:
         patience = "3" if self.cell.ending == "refused" else "60"
         environment = {**self._environment, **variables(service, self._folder), "WANDB_INIT_TIMEOUT": "2"}
+        environment["WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL"] = "1"  # a part of a second would be W&B's default of 15
         if not self.cell.refused_in_init:
             del environment["WANDB_INIT_TIMEOUT"]
         with ExitStack() as stack:
