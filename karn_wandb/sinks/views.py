@@ -124,7 +124,7 @@ class Views:
 def to_table(columns: list[str], rows: Iterable[list[Cell]]) -> wandb.Table:
     """A W&B table of these rows.
 
-    W&B infers the type of each cell of each row it is given to add, which takes a quarter of a millisecond a row. A row whose
+    W&B infers the type of each cell of each row it is given to add, which takes 0.07 milliseconds a row. A row whose
     cells have the Python types of an earlier one's tells it nothing new, and goes to the others as it is.
     """
     table = wandb.Table(columns=[*columns])
