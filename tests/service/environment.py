@@ -25,6 +25,7 @@ def online(service: Service, folder: Path) -> Iterator[Service]:
     try:
         yield service
     finally:
+        service.faults.clear()  # or W&B's process waits for ever for a request that hangs
         wandb.teardown()
         _replace(before)
 
