@@ -28,7 +28,7 @@ def test_help_loads_nothing_heavy(arguments):
 
 
 def test_only_commands_that_exist_are_listed():
-    assert sorted(main.commands) == ["import", "report", "show", "workspace"]
+    assert sorted(main.commands) == ["import", "relocate", "report", "show", "workspace"]
 
 
 def test_python_m_is_the_same_command():
