@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from karn_wandb.integrations.hooks import Hooks
-from karn_wandb.run import Run
 
 
+@dataclass(eq=False, kw_only=True)
 class LightningCallback(Hooks):
     """Attaches the LightningModule, logs each training batch and, at the end of each epoch, its validation metrics.
 
@@ -16,40 +17,16 @@ class LightningCallback(Hooks):
     epoch's metrics are those of the validation that ran in it, by the names they have in `self.log`; without one there are
     none. Processes other than the first log nothing.
 
-    Args:
-        run: Where to log.
+    Attributes:
         val_loss: Name of the validation loss in `trainer.callback_metrics`.
         val_accuracy: Name of the validation accuracy there.
         train_accuracy: Name of the training accuracy in what `training_step` returns, None for none.
-        percent: Whether accuracies are percentages already; otherwise they are fractions, and are multiplied by 100.
-        slots: Slots of the model, as `Run.attach` takes them.
-        val_loader: Batches on which coalitions are evaluated, as `Run.attach` takes them.
-        finish: Whether the run is finished when fitting ends; with False that is left to you.
     """
 
-    def __init__(
-        self,
-        run: Run,
-        *,
-        val_loss: str = "val_loss",
-        val_accuracy: str = "val_acc",
-        train_accuracy: str | None = None,
-        percent: bool = False,
-        slots: Mapping[str, Any] | None = None,
-        val_loader: Any = None,
-        finish: bool = True,
-    ) -> None:
-        super().__init__(
-            run,
-            val_loss=val_loss,
-            val_accuracy=val_accuracy,
-            train_accuracy=train_accuracy,
-            percent=percent,
-            slots=slots,
-            val_loader=val_loader,
-            finish=finish,
-        )
-        self._validated = False
+    val_loss: str = "val_loss"
+    val_accuracy: str = "val_acc"
+    train_accuracy: str | None = None
+    _validated: bool = field(default=False, init=False)
 
     @property
     def state_key(self) -> str:
@@ -79,7 +56,9 @@ class LightningCallback(Hooks):
         if not trainer.is_global_zero or outputs is None:
             return
         said = outputs if isinstance(outputs, Mapping) else {"loss": outputs}
-        self.run.log_batch(loss=said["loss"], accuracy=self._accuracy(said), batch_idx=batch_idx)
+        accuracy = None if self.train_accuracy is None else said.get(self.train_accuracy)
+        percent = None if accuracy is None else self._in_percent(accuracy)
+        self.run.log_batch(loss=said["loss"], accuracy=percent, batch_idx=batch_idx)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002 -- Lightning's signature
         """Remember that the epoch's metrics are its own; those of the sanity check before training are not."""

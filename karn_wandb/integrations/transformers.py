@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from karn_wandb.integrations.hooks import Hooks
-from karn_wandb.run import Run
 
 
+@dataclass(eq=False, kw_only=True)
 class TransformersCallback(Hooks):
     """Attaches the model, logs a batch at each step of the optimizer and an epoch when the next one begins.
 
@@ -21,41 +22,18 @@ class TransformersCallback(Hooks):
 
     An epoch has the metrics of the newest evaluation in it. Processes other than the first log nothing.
 
-    Args:
-        run: Where to log.
+    Attributes:
         val_loss: Name of the validation loss among the Trainer's metrics.
         val_accuracy: Name of the validation accuracy there.
-        percent: Whether the accuracy is a percentage already; otherwise it is a fraction, and is multiplied by 100.
-        slots: Slots of the model, as `Run.attach` takes them.
-        val_loader: Batches on which coalitions are evaluated, as `Run.attach` takes them.
-        finish: Whether the run is finished when training ends; with False that is left to you.
     """
 
-    def __init__(
-        self,
-        run: Run,
-        *,
-        val_loss: str = "eval_loss",
-        val_accuracy: str = "eval_accuracy",
-        percent: bool = False,
-        slots: Mapping[str, Any] | None = None,
-        val_loader: Any = None,
-        finish: bool = True,
-    ) -> None:
-        super().__init__(
-            run,
-            val_loss=val_loss,
-            val_accuracy=val_accuracy,
-            percent=percent,
-            slots=slots,
-            val_loader=val_loader,
-            finish=finish,
-        )
-        self._metrics: dict[str, Any] = {}
-        self._losses: list[Tensor] = []
-        self._steps = 0
-        self._open = False
-        self._hook: RemovableHandle | None = None
+    val_loss: str = "eval_loss"
+    val_accuracy: str = "eval_accuracy"
+    _metrics: dict[str, Any] = field(default_factory=dict, init=False)
+    _losses: list[Tensor] = field(default_factory=list, init=False)
+    _steps: int = field(default=0, init=False)
+    _open: bool = field(default=False, init=False)
+    _hook: RemovableHandle | None = field(default=None, init=False)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:  # noqa: ARG002 -- the Trainer's signature
         """Attach the model, and listen to its losses."""
