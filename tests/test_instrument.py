@@ -3,12 +3,13 @@
 import math
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import product
 
 import pytest
 import torch
+from blending import BlendingSlot
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -37,7 +38,7 @@ from karn_wandb.records import (
 EXAMPLES = 12
 
 
-class Slot(nn.Module):
+class Slot(BlendingSlot):
     """Adds alpha times its seed module, whose gradient flows back into the host: a barrier that leaks."""
 
     def __init__(self, slot_id):
@@ -55,14 +56,6 @@ class Slot(nn.Module):
 
     def forward(self, x):
         return x if self.seed is None else x + self.alpha * self.seed(x)
-
-    @contextmanager
-    def force_alpha(self, alpha):
-        before, self.alpha = self.alpha, alpha
-        try:
-            yield
-        finally:
-            self.alpha = before
 
 
 class Net(nn.Module):

@@ -1,13 +1,13 @@
 """Claims decided on a part of the examples: what is evaluated, and what the matrix says of it."""
 
 import time
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
+from blending import BlendingSlot
 from torch import nn
 
 from karn_wandb.attribution import CounterfactualEngine, ModelEvaluator, claims, shapley_estimates
@@ -200,20 +200,12 @@ def test_a_value_that_raises_in_a_part_is_named():
 # A model
 
 
-class Slot(nn.Module):
+class Slot(BlendingSlot):
     """Adds a share of one input to a logit."""
 
     def __init__(self, slot_id, source):
         super().__init__()
         self.slot_id, self.source, self.alpha = slot_id, source, 0.5
-
-    @contextmanager
-    def force_alpha(self, alpha):
-        before, self.alpha = self.alpha, alpha
-        try:
-            yield
-        finally:
-            self.alpha = before
 
     def forward(self, x):
         step = torch.zeros_like(x)

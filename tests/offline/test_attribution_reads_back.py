@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 
 import pytest
 import torch
 from attribution_example import NAMES, matrix
+from blending import BlendingSlot
 from finished import read_finished
 from torch import nn
 
@@ -85,7 +85,7 @@ def test_a_matrix_too_large_for_one_row_reads_back_from_several(offline_folder, 
     assert [record for record in records if isinstance(record, CounterfactualMatrix)] == [found]
 
 
-class Slot(nn.Module):
+class Slot(BlendingSlot):
     """Its seed module adds one input to a logit."""
 
     def __init__(self, slot_id, source):
@@ -93,14 +93,6 @@ class Slot(nn.Module):
         self.slot_id, self.stage, self.alpha, self.seed = slot_id, SeedStage.BLENDING, 0.5, nn.Linear(4, 4, bias=False)
         with torch.no_grad():
             self.seed.weight.zero_()[3, source] = 1.0
-
-    @contextmanager
-    def force_alpha(self, alpha):
-        before, self.alpha = self.alpha, alpha
-        try:
-            yield
-        finally:
-            self.alpha = before
 
     def forward(self, x):
         return x + self.alpha * self.seed(x)

@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from blending import BlendingSlot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -24,18 +25,10 @@ from karn_wandb.errors import AttributionError, KarnWarning
 WIDTH, CLASSES = 6, 3
 
 
-class Slot(nn.Module):
+class Slot(BlendingSlot):
     def __init__(self, slot_id, alpha=0.5, seed=None):
         super().__init__()
         self.slot_id, self.alpha, self.seed = slot_id, alpha, seed or nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Tanh())
-
-    @contextmanager
-    def force_alpha(self, alpha):
-        before, self.alpha = self.alpha, alpha
-        try:
-            yield
-        finally:
-            self.alpha = before
 
     def forward(self, x):
         return x if self.alpha == 0 else torch.lerp(x, self.seed(x), self.alpha)

@@ -3,12 +3,12 @@
 import random
 import subprocess
 import sys
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from blending import BlendingSlot
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
@@ -20,18 +20,10 @@ from karn_wandb.records import CounterfactualConfig
 CONFIGS = [(a, b) for a in (False, True) for b in (False, True)]
 
 
-class Slot(nn.Module):
+class Slot(BlendingSlot):
     def __init__(self, slot_id, alpha):
         super().__init__()
         self.slot_id, self.alpha, self.seed = slot_id, alpha, nn.Linear(6, 6)
-
-    @contextmanager
-    def force_alpha(self, alpha):
-        before, self.alpha = self.alpha, alpha
-        try:
-            yield
-        finally:
-            self.alpha = before
 
     def forward(self, x):
         return x + self.alpha * torch.tanh(self.seed(x))
