@@ -14,22 +14,6 @@ from karn_wandb.errors import UsageError
 pytestmark = pytest.mark.offline
 
 
-@pytest.fixture
-def start(offline_folder, tmp_path):
-    """Starts runs in a folder of the test's own; those left open are finished."""
-    runs = []
-
-    def started(**options):
-        runs.append(karn_wandb.init(project="tests", dir=tmp_path, **options))
-        return runs[-1]
-
-    yield started
-    for run in runs:
-        run.finish()
-    if wandb.run is not None:
-        wandb.run.finish()
-
-
 def rows_of(run):
     return read_finished(run.records_path.parent / f"run-{run.id}.wandb").rows
 

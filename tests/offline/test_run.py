@@ -32,20 +32,6 @@ from karn_wandb.schema import decode_rows, encode_row
 pytestmark = pytest.mark.offline
 
 
-@pytest.fixture
-def start(offline_folder, tmp_path):
-    """Starts runs in a folder of the test's own; those left open are finished."""
-    runs = []
-
-    def started(**options):
-        runs.append(karn_wandb.init(project="tests", dir=tmp_path, **options))
-        return runs[-1]
-
-    yield started
-    for run in runs:
-        run.finish()
-
-
 def file_of(run: karn_wandb.Run) -> WandbFile:
     return read_finished(run.records_path.parent / f"run-{run.id}.wandb")
 
