@@ -12,7 +12,7 @@ import click
     "folders", metavar="FOLDER...", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path)
 )
 def relocate(folders: tuple[Path, ...]) -> None:
-    """Make offline runs whose folders were moved ready for `wandb sync`.
+    """Make moved offline runs ready for `wandb sync`.
 
     W&B's run file says by absolute path where the bytes of artifacts and tables are. This makes it say where they are
     now: in the run's own folder. Nothing is sent, and doing it twice changes nothing.

@@ -9,9 +9,10 @@ import click
 @click.argument("project", metavar="ENTITY/PROJECT")
 @click.option("--name", help="Name of the view [default: karn_wandb].")
 def workspace(project: str, name: str | None) -> None:
-    """Save a workspace view in W&B with the sections Winning?, Why?, What failed?, Policy and Reproduce.
+    """Save a workspace view of the five questions in W&B.
 
-    Each call makes a view of its own; nobody's own view is changed. Needs the extra `workspace`.
+    Its sections are Winning?, Why?, What failed?, Policy and Reproduce. Each call makes a view of its own; nobody's own
+    view is changed. Needs the extra `workspace`.
     """
     from karn_wandb.workspace import save_workspace  # noqa: PLC0415 -- loads pandas: not for --help
     from karn_wandb.workspace.saved import NAME  # noqa: PLC0415
