@@ -149,6 +149,10 @@ Payload = Annotated[
 """Any record, stored with its class named under the reserved key, or a mapping of JSON values."""
 
 
+BECOME = object.__dict__["__class__"].__set__
+"""Gives an object another class of the same layout, a frozen one too."""
+
+
 @dataclass_transform(frozen_default=True)
 def record(cls: type[T]) -> type[T]:
     """Make a class a record: a frozen, slotted dataclass entered into the registry."""
@@ -177,11 +181,15 @@ def unchecked(cls: type[Any]) -> Callable[..., None]:
 
 
 def filler(cls: Any, *, checks: bool) -> Callable[..., None]:
-    """The function that puts the fields into a new record, as they are or checked; its own names begin with a line."""
-    arguments, lines = [], []
-    names: dict[str, Any] = {"_missing": MISSING}
+    """The function that puts the fields into a new record, as they are or checked; its own names begin with a line.
+
+    While it does, the record is of a class of the same layout that is not frozen, so that putting a field is an assignment
+    and not a call.
+    """
+    arguments, lines, puts = [], [], []
+    names: dict[str, Any] = {"_missing": MISSING, "_frozen": cls, "_open": _open(cls), "_become": BECOME}
     for f, (name, kind, _) in zip(fields(cls), kinds(cls), strict=True):
-        names |= {f"_put_{name}": getattr(cls, name).__set__, f"_default_{name}": f.default, f"_make_{name}": f.default_factory}
+        names |= {f"_default_{name}": f.default, f"_make_{name}": f.default_factory}
         if f.default_factory is not MISSING:
             arguments.append(f"{name}=_missing")
             lines.append(f"if {name} is _missing: {name} = _make_{name}()")
@@ -191,10 +199,16 @@ def filler(cls: Any, *, checks: bool) -> Callable[..., None]:
             names |= {f"_check_{name}": kind.check, f"_of_{name}": kind.of}
             sure = kind.sure.format(v=name, of=f"_of_{name}")
             lines.append(f"if not ({sure}): {name} = _check_{name}({name}, {f'{cls.__name__}.{name}'!r})")
-        lines.append(f"_put_{name}(self, {name})")
+        puts.append(f"self.{name} = {name}")
+    lines += ["_become(self, _open)", *puts, "self.__class__ = _frozen"]
     if checks:
         lines.append("self._check()")
-    return _function(f"__init__(self, {', '.join(arguments)})", lines or ["pass"], names)
+    return _function(f"__init__(self, {', '.join(arguments)})", lines, names)
+
+
+def _open(cls: Any) -> type[Any]:
+    """A class of the same layout as a record's that is not frozen."""
+    return type(cls.__name__, (Record,), {"__slots__": [f.name for f in fields(cls)], "__module__": cls.__module__})
 
 
 @cached
