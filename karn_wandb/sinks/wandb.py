@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Container, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -85,6 +85,12 @@ class LogGate:
         with self._free:
             self._free.wait_for(lambda: not self._open or self._closing)
             self._log(row)
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """While it lasts, no other thread logs a row."""
+        with self._free:
+            yield
 
     def close(self) -> None:
         """The run ends: a user's row that is still open is sent, and ours wait no longer."""
