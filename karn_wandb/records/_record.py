@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache, wraps
+from operator import methodcaller
 from typing import Annotated, Any, ClassVar, Self, TypeVar, dataclass_transform, get_type_hints
 
 import msgspec
@@ -52,7 +53,8 @@ class Record:
 
     def to_plain(self) -> dict[str, Any]:
         """The record as JSON values, NaN and infinities as text; a field that is None by default and None is left out."""
-        return encoder(type(self))(self)
+        type(self).to_plain = encode = encoder(type(self))  # type: ignore[method-assign,assignment]  # compiled, as the constructor
+        return encode(self)
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Self:
@@ -102,7 +104,7 @@ class Record:
                 return value
             raise wrong(path, f"a {cls.__name__}", value)
 
-        return Kind(f"a {cls.__name__}", check, cls.to_plain, cls.from_plain, "type({v}) is {of}", of=cls)
+        return Kind(f"a {cls.__name__}", check, methodcaller("to_plain"), cls.from_plain, "type({v}) is {of}", of=cls)
 
 
 def _check_payload(value: Any, path: str) -> Record | dict[str, Any]:
@@ -201,7 +203,7 @@ def filler(cls: Any, *, checks: bool) -> Callable[..., None]:
             lines.append(f"if not ({sure}): {name} = _check_{name}({name}, {f'{cls.__name__}.{name}'!r})")
         puts.append(f"self.{name} = {name}")
     lines += ["_become(self, _open)", *puts, "self.__class__ = _frozen"]
-    if checks:
+    if checks and cls._check is not Record._check:  # noqa: SLF001 -- this module's own
         lines.append("self._check()")
     return _function(f"__init__(self, {', '.join(arguments)})", lines, names)
 
@@ -211,7 +213,6 @@ def _open(cls: Any) -> type[Any]:
     return type(cls.__name__, (Record,), {"__slots__": [f.name for f in fields(cls)], "__module__": cls.__module__})
 
 
-@cached
 def encoder(cls: type[Any]) -> Callable[[Any], dict[str, Any]]:
     """The function that makes the plain form of a record."""
     lines = ["plain = {}"]
