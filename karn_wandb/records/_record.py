@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
-from functools import cache, wraps
+from functools import wraps
 from operator import methodcaller
 from typing import Annotated, Any, ClassVar, Self, TypeVar, dataclass_transform, get_type_hints
 
@@ -16,11 +16,6 @@ from karn_wandb.records._kinds import Kind, kind_of
 from karn_wandb.records._values import shown, wrong
 
 T = TypeVar("T")
-
-
-def cached(make: Callable[[type[Any]], T]) -> Callable[[type[Any]], T]:
-    """A function of a record class that is computed once for each."""
-    return cache(make)  # type: ignore[return-value]  # mypy asks a class for the hash of its instances
 
 
 class Record:
@@ -82,8 +77,8 @@ class Record:
     @classmethod
     def trusted(cls, **values: Any) -> Self:
         """The record without the checks, for values of fields that were checked before; others take their defaults."""
-        made = object.__new__(cls)
-        unchecked(cls)(made, **values)
+        cls.trusted = staticmethod(filler(cls, checks=False))  # type: ignore[method-assign]  # compiled, as the constructor
+        made: Self = cls.trusted(**values)
         return made
 
     def _changed(self, **values: Any) -> Self:
@@ -176,20 +171,14 @@ def _compile_when_wanted(cls: type[Any]) -> None:
     cls.__init__ = init
 
 
-@cached
-def unchecked(cls: type[Any]) -> Callable[..., None]:
-    """The function that puts the fields into a new record as they are."""
-    return filler(cls, checks=False)
+def filler(cls: Any, *, checks: bool) -> Callable[..., Any]:
+    """The function that checks the fields and puts them into a new record, or makes one of them as they are.
 
-
-def filler(cls: Any, *, checks: bool) -> Callable[..., None]:
-    """The function that puts the fields into a new record, as they are or checked; its own names begin with a line.
-
-    While it does, the record is of a class of the same layout that is not frozen, so that putting a field is an assignment
-    and not a call.
+    Its own names begin with a line. While it puts them, the record is of a class of the same layout that is not frozen, so
+    that putting a field is an assignment and not a call.
     """
     arguments, lines, puts = [], [], []
-    names: dict[str, Any] = {"_missing": MISSING, "_frozen": cls, "_open": _open(cls), "_become": BECOME}
+    names: dict[str, Any] = {"_missing": MISSING, "_frozen": cls, "_open": _open(cls), "_become": BECOME, "_new": object.__new__}
     for f, (name, kind, _) in zip(fields(cls), kinds(cls), strict=True):
         names |= {f"_default_{name}": f.default, f"_make_{name}": f.default_factory}
         if f.default_factory is not MISSING:
@@ -202,10 +191,11 @@ def filler(cls: Any, *, checks: bool) -> Callable[..., None]:
             sure = kind.sure.format(v=name, of=f"_of_{name}")
             lines.append(f"if not ({sure}): {name} = _check_{name}({name}, {f'{cls.__name__}.{name}'!r})")
         puts.append(f"self.{name} = {name}")
-    lines += ["_become(self, _open)", *puts, "self.__class__ = _frozen"]
-    if checks and cls._check is not Record._check:  # noqa: SLF001 -- this module's own
-        lines.append("self._check()")
-    return _function(f"__init__(self, {', '.join(arguments)})", lines, names)
+    puts.append("self.__class__ = _frozen")
+    if not checks:
+        return _function(f"trusted({', '.join(arguments)})", [*lines, "self = _new(_open)", *puts, "return self"], names)
+    rules = ["self._check()"] if cls._check is not Record._check else []  # noqa: SLF001 -- this module's own
+    return _function(f"__init__(self, {', '.join(arguments)})", [*lines, "_become(self, _open)", *puts, *rules], names)
 
 
 def _open(cls: Any) -> type[Any]:
