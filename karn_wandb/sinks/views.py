@@ -27,6 +27,7 @@ from karn_wandb.records import (
 )
 from karn_wandb.schema.artifacts import COUNTERFACTUAL, DENSE_TRACE, EPISODE, MODEL, RECORDS, artifact_name
 from karn_wandb.schema.tables import EVENT_COLUMNS, MAX_ROWS, TABLES, Cell, TableSpec, part_name, table_rows
+from karn_wandb.sinks.presets import default_folder, noted
 
 if TYPE_CHECKING:
     from wandb import Run as WandbRun
@@ -45,10 +46,13 @@ class Views:
     Args:
         run: The W&B run.
         log_row: Logs a history row.
+        chart_presets: Entity that has our presets of custom charts, "" when none has; None where those count that are noted for
+            the run's own.
     """
 
-    def __init__(self, run: WandbRun, log_row: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, run: WandbRun, log_row: Callable[[dict[str, Any]], None], chart_presets: str | None = None) -> None:
         self._run = run
+        self._chart_presets = chart_presets
         self._log_row = log_row
         self._rows: dict[str, list[list[Cell]]] = {spec.name: [] for spec in TABLES}
         self._parts: Counter[str] = Counter()
@@ -95,10 +99,11 @@ class Views:
             if self._rows[spec.name]:
                 self._log_table(spec)
                 yield
-        pictures = _pictures(self._charts.charts()) if charts.can_draw() else {}
-        if pictures:
-            self._log_row(pictures)
-            yield
+        drawn = self._charts.charts()
+        for row in (_pictures(drawn) if charts.can_draw() else {}, self._custom_charts(drawn)):
+            if row:
+                self._log_row(row)
+                yield
         if self._outcome is not None:
             self._run.summary.update({"outcome": self._outcome.to_plain()})
         with tempfile.TemporaryDirectory(prefix="karn-") as folder:
@@ -111,6 +116,20 @@ class Views:
             if records_path is not None and records_path.exists():
                 _log_artifact(self._run, RECORDS, _packed(records_path, Path(folder)))
         self._log_checkpoints(self._run)
+
+    def _custom_charts(self, drawn: Iterable[charts.Chart]) -> dict[str, Any]:
+        """Charts that people can point at: drawn by our presets where W&B has them, else by its own where one fits."""
+        said = self._chart_presets
+        owner = self._run.entity if said is None else said
+        known = noted(str(self._run.settings.base_url), owner, default_folder()) if said is None and owner else ()
+        found: dict[str, Any] = {}
+        for chart in drawn:
+            ours = owner and (said is not None or charts.preset(chart.drawn_by).name in known)
+            plot = charts.plot(chart, owner) if ours else chart.plain
+            if plot is not None:
+                table = to_table([*plot.columns], map(list, plot.rows))
+                found[f"custom_charts/{chart.name}"] = wandb.plot_table(plot.preset, table, dict(plot.fields), dict(plot.texts))
+        return found
 
     def _log_checkpoints(self, run: WandbRun) -> None:
         for path, baseline in self._checkpoints.items():
