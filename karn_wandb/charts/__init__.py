@@ -7,7 +7,7 @@ fields and titles are W&B's placeholders `${field:...}` and `${string:...}`.
 from karn_wandb.charts.attribution import coalitions, evaluation_error, interactions, slot_values, waterfall
 from karn_wandb.charts.chart import Chart, Plot
 from karn_wandb.charts.page import html_document, to_page
-from karn_wandb.charts.preset import Preset, plot, preset
+from karn_wandb.charts.presets import Preset, plot, preset
 from karn_wandb.charts.render import can_draw, fill, names, to_png, to_svg
 from karn_wandb.charts.timeline import onset
 

@@ -192,7 +192,7 @@ def look(theme: Theme) -> dict[str, Any]:
         "header": text,
         "legend": text,
         "range": {"category": list(_RANGES["color"]), "symbol": list(_RANGES["shape"])},
-        "view": {"stroke": None},
+        "view": {"stroke": "transparent"},
         "style": {
             "ink": {"color": ink, "fill": ink, "stroke": ink},
             "quiet": {"color": ink, "stroke": ink, "opacity": 0.55},

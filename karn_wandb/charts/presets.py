@@ -55,7 +55,7 @@ def preset(chart: str) -> Preset:
         UsageError: There is no such chart.
     """
     text = source(chart)
-    spec = {**_without_null(_resolved(json.loads(text), {})), "config": look("light")}
+    spec = _without_null({**_resolved(json.loads(text), {}), "config": look("light")})
     if spec.get("usermeta", {}).get("rows") == ONE_RUN:
         spec["transform"] = [*_ALONE, *spec.get("transform", ())]
         spec["title"] = {"text": spec["title"], "subtitle": _HINT, "subtitleColor": spec["config"]["title"]["color"]}
