@@ -39,6 +39,9 @@ _ARTIFACTS: dict[str, tuple[type[Record], ...]] = {
 }
 """By artifact type, the records whose events it holds: as a record log, packed, so that what reads those reads it back."""
 
+MAX_PLOT_ROWS = 10_000
+"""Rows of a table that W&B's client copies for W&B's pages. A chart of more would lack some: it is a picture only."""
+
 
 class Views:
     """The views of a run's events, made in one pass over them. Tables are logged as they fill, the rest in the end.
@@ -126,7 +129,7 @@ class Views:
         for chart in drawn:
             ours = owner and (said is not None or charts.preset(chart.drawn_by).name in known)
             plot = charts.plot(chart, owner) if ours else chart.plain
-            if plot is not None:
+            if plot is not None and len(plot.rows) <= MAX_PLOT_ROWS:
                 table = to_table([*plot.columns], map(list, plot.rows))
                 found[f"custom_charts/{chart.name}"] = wandb.plot_table(plot.preset, table, dict(plot.fields), dict(plot.texts))
         return found

@@ -157,6 +157,11 @@ def test_a_chart_file_that_changed_since_is_not_drawn_by_the_preset_it_had(custo
     assert custom_charts() == {**before, "coalitions": BUILT_IN["coalitions"]}
 
 
+def test_a_custom_chart_that_would_lack_rows_is_not_made(custom_charts, monkeypatch):
+    monkeypatch.setattr("karn_wandb.sinks.views.MAX_PLOT_ROWS", 3)  # of the four coalitions
+    assert custom_charts(chart_presets="a-team").keys() == ours("").keys() - {"coalitions", "waterfall"}
+
+
 def test_a_run_that_evaluated_nothing_has_no_custom_charts(custom_charts):
     assert custom_charts(evaluated=False) == {}
 
