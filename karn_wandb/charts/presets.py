@@ -88,7 +88,10 @@ def _resolved(node: Any, inherited: Mapping[str, Any]) -> Any:
         return [_resolved(item, {}) for item in node]
     if not isinstance(node, dict):
         return node
-    channels = {**inherited, **node.get("encoding", {})}
+    own = node.get("encoding", {})
+    if not isinstance(own, dict):  # the channel that another is sorted by
+        return node
+    channels = {**inherited, **own}
     found = {key: _resolved(value, {}) for key, value in node.items() if key not in ("encoding", "layer")}
     if "layer" in node:
         found["layer"] = [_resolved(layer, channels) for layer in node["layer"]]

@@ -11,6 +11,7 @@ import pytest
 from docs.make_charts import samples
 from karn_wandb import charts
 from karn_wandb.charts import Chart
+from karn_wandb.charts.presets import _resolved
 from karn_wandb.charts.render import source
 
 every_chart = pytest.mark.parametrize("name", charts.names())
@@ -63,6 +64,20 @@ def test_wandb_draws_the_picture_that_the_report_has(name):
     """All marks at their places in their colours; from the table's rows, which have every column."""
     wandb, here = in_wandb(name, "a")
     assert charts.to_svg({**wandb, "title": here["title"]}, theme="light") == charts.to_svg(here, theme="light")
+
+
+@every_chart
+def test_wandb_draws_all_of_it_in_a_panel_of_another_size(name):
+    """The panel gives a width and a height, and fits the chart into them."""
+    wandb, _ = in_wandb(name, "a")
+    sized = {**wandb, "width": 520, "height": 340, "autosize": {"type": "fit", "contains": "padding"}}
+    assert values(sized) == values(wandb) > 0
+
+
+def test_what_a_channel_is_sorted_by_stays():
+    sort = {"encoding": "x", "order": "descending"}
+    spec = {"layer": [{"mark": "bar"}], "encoding": {"y": {"field": "a", "sort": sort}}}
+    assert _resolved(spec, {}) == {"layer": [{"mark": "bar", "encoding": {"y": {"field": "a", "sort": sort}}}]}
 
 
 @every_chart
