@@ -106,9 +106,11 @@ def custom_charts(offline_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("KARN_WANDB_DATA_DIR", str(tmp_path))
     monkeypatch.setitem(sys.modules, "vl_convert", None)  # no pictures beside them
 
+    options = {"entity": "team", "project": "p", "mode": "offline", "dir": tmp_path, "reinit": "create_new"}
+
     def logged(chart_presets=None, evaluated=True):
         rows = []
-        with wandb.init(entity="team", mode="disabled", settings={"base_url": "https://wandb.example"}) as run:
+        with wandb.init(**options, settings={"base_url": "https://wandb.example"}) as run:
             views = Views(run, rows.append, chart_presets)
             if evaluated:
                 views.add(event("COUNTERFACTUAL_MATRIX_COMPUTED", CounterfactualEngine().evaluate(("a", "b"), value, epoch=1)))
