@@ -48,7 +48,7 @@ class Sample:
 def samples() -> Mapping[str, Sample]:
     """A sample of each chart that a run or a report draws, by its file."""
     found: dict[str, Sample] = {}
-    for sample in (*_of_a_run(), *_of_reports()):
+    for sample in (*of_a_run(), *_of_reports()):
         found.setdefault(sample.chart, sample)
     return found
 
@@ -58,7 +58,8 @@ def picture(chart: str, theme: str) -> Path:
     return FOLDER / f"{chart}-{theme}.png"
 
 
-def _of_a_run() -> Iterator[Sample]:
+def of_a_run() -> Iterator[Sample]:
+    """Those that a run logs: of four slots, and of too many for a grid."""
     many = TelemetryEvent(
         TelemetryEventType.COUNTERFACTUAL_MATRIX_COMPUTED, data=matrix((*NAMES, "neck"), examples=500, full_factorial_max_seeds=7)
     )

@@ -91,13 +91,29 @@ def _resolved(node: Any, inherited: Mapping[str, Any]) -> Any:
     own = node.get("encoding", {})
     if not isinstance(own, dict):  # the channel that another is sorted by
         return node
-    channels = {**inherited, **own}
+    channels = {**inherited, **{name: _channel(inherited.get(name) or {}, channel) for name, channel in own.items()}}
     found = {key: _resolved(value, {}) for key, value in node.items() if key not in ("encoding", "layer")}
     if "layer" in node:
         found["layer"] = [_resolved(layer, channels) for layer in node["layer"]]
     elif channels:
         found["encoding"] = {name: _resolved(channel, {}) for name, channel in channels.items() if channel is not None}
     return found
+
+
+def _channel(inherited: Mapping[str, Any], own: Any) -> Any:
+    """A layer's channel with what it inherits: one that shows data takes over what it does not say itself (Vega-Lite 5)."""
+    if not isinstance(own, dict):
+        return own
+    if _shows_data(own):
+        return {**inherited, **own}
+    condition = own.get("condition")
+    if isinstance(condition, dict) and _shows_data(condition):
+        return {**own, "condition": {**inherited, **condition}}
+    return own
+
+
+def _shows_data(channel: Mapping[str, Any]) -> bool:
+    return "field" in channel or "datum" in channel or channel.get("aggregate") == "count"
 
 
 def _without_null(node: Any) -> Any:
