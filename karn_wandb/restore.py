@@ -223,5 +223,5 @@ def _exit_code(events: Iterable[TelemetryEvent]) -> int:
 def _is_beside(row: dict[str, Any]) -> bool:
     """Whether a row is the user's own: neither an event nor a table or chart of this package."""
     names = [name for name in row if not name.startswith("_")]
-    ours = REST in row or PART in row or all(name.startswith(("tables/", "charts/")) for name in names)
+    ours = REST in row or PART in row or all(name.startswith(("tables/", "charts/", "custom_charts/")) for name in names)
     return not ours

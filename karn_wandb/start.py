@@ -182,7 +182,9 @@ def _assemble(
         from karn_wandb.sinks import LogGate, WandbSink  # noqa: PLC0415 -- loads wandb
 
         gate = LogGate(wandb_run)
-        collector.follow(WandbSink(wandb_run, gate, log.events, log.path, present=present, told=resumed_at))
+        presets = karn.chart_presets
+        sink = WandbSink(wandb_run, gate, log.events, log.path, present=present, told=resumed_at, chart_presets=presets)
+        collector.follow(sink)
     run = kind(wandb_run, activate(collector), gate)
     if not primary:
         run.hold_config(_local_config({**config, **config_of(karn), **episode_config(context)}))

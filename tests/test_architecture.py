@@ -57,7 +57,7 @@ THIRD_PARTY = {
     "statistics": {"numpy", "scipy", "statsmodels"},
     "analysis": {"numpy"},
     "charts": {"vl_convert"},
-    "sinks": {"wandb", "rich", "pyarrow", "msgspec", "numpy"},
+    "sinks": {"wandb", "rich", "pyarrow", "msgspec", "numpy", "platformdirs"},
     "experiment": {"pandas", "numpy", "wandb", "google", "yaml", "pyarrow", "platformdirs"},  # google: protobuf, comes with wandb
     "run": {"torch", "wandb"},
     "cli": {"click", "rich", "wandb", "yaml"},
@@ -89,6 +89,7 @@ MAY_USE_NUMPYS_GLOBAL_GENERATOR = {
 MAY_READ_THE_ENVIRONMENT = {
     "start.py": "init hands it on, so that an operator's switches are read in one place",
     "experiment/cache.py": "an operator says where what was read is kept",
+    "sinks/presets.py": "an operator says where it is noted which presets W&B has",
 }
 MAY_LOOK_AT_WANDBS_RUN = {
     "sinks/wandb.py": "where the run is the global one, wandb.log must keep to the same gate as run.log",

@@ -32,12 +32,12 @@ Row = dict[str, Any]
 _KEYS = {"run_id": TEXT, "env_id": WHOLE, "episode_idx": WHOLE}
 
 EPISODES = {
-    "run_id": TEXT, "name": TEXT, "group": TEXT, "source": TEXT, "state": TEXT, "reason": TEXT,
+    "run_id": TEXT, "name": TEXT, "group": TEXT, "rank": WHOLE, "source": TEXT, "state": TEXT, "reason": TEXT,
     "env_id": WHOLE, "episode_idx": WHOLE, "base_seed": WHOLE, "epochs": WHOLE,
     "final_accuracy": NUMBER, "final_loss": NUMBER, "best_accuracy": NUMBER, "total_params": WHOLE, "host_params": WHOLE,
     "git_commit": TEXT, "started": TIME,
 }  # fmt: skip
-"""Columns of every frame of episodes; after them come `config.*` and `episode.*`."""
+"""Columns of every frame of episodes; after them come `config.*` and `episode.*`. `rank` is that of its process."""
 
 EPOCHS = {
     **_KEYS,
@@ -202,6 +202,7 @@ def _episode_rows(run: RunData) -> Iterator[Row]:
             "run_id": run.run_id,
             "name": run.name,
             "group": run.group,
+            "rank": run.telemetry[0].rank if run.telemetry else None,  # later events may be what it gathered from others
             "source": run.source,
             "env_id": env_id,
             "episode_idx": episode_idx,

@@ -112,6 +112,7 @@ class WandbSink:
         log_path: The record log, to become an artifact.
         present: Sequence numbers of the events that the run in W&B already has; they are passed over.
         told: Sequence number up to which alerts were sent when they were raised; their rows are logged, nothing else.
+        chart_presets: As in `KarnConfig`.
     """
 
     name = "wandb"
@@ -125,8 +126,10 @@ class WandbSink:
         *,
         present: Container[int] = (),
         told: int = 0,
+        chart_presets: str | None = None,
     ) -> None:
         self._run = run
+        self._chart_presets = chart_presets
         self._gate = gate
         self._events = events
         self._log_path = log_path
@@ -174,7 +177,7 @@ class WandbSink:
 
     def close(self) -> Iterator[None]:
         """Log tables, summary and artifacts, step by step."""
-        views = Views(self._run, self._gate.log)
+        views = Views(self._run, self._gate.log, self._chart_presets)
         events = self._events()
         for event in standing(events) if self._went_back else events:
             views.add(event)

@@ -67,10 +67,10 @@ ROWS = {
     ],
     "slot_values": [{"slot": "a", "mean": -1.0, "low": -2.0, "high": 0.5, "sign": "negative", "sure": False, "label": "−1.00"}],
     "waterfall": [
-        {"kind": "total", "name": "all off", "next": "a", "from": 50.0, "to": 50.0, "label": "50.0"},
+        {"kind": "total", "step": "all off", "next": "a", "from": 50.0, "to": 50.0, "label": "50.0"},
         {
             "kind": "step",
-            "name": "a",
+            "step": "a",
             "next": None,
             "from": 50.0,
             "to": 52.0,

@@ -82,6 +82,7 @@ def test_an_episode_is_told_by_its_last_epoch():
         "run_id": "r",
         "name": "n",
         "group": "g",
+        "rank": 0,
         "source": "here",
         "state": "finished",
         "reason": "",
@@ -97,6 +98,13 @@ def test_an_episode_is_told_by_its_last_epoch():
         "git_commit": "c" * 40,
         "started": pd.Timestamp(2026, 11, 22, 12, tz="UTC"),
     }
+
+
+def test_an_episode_has_the_rank_of_the_process_whose_run_it_is_in():
+    """Not that of others whose values it gathered, and none where nothing was logged."""
+    events = (replace(context(), rank=2, world_size=4), replace(epoch(1, val_accuracy=1.0), rank=3, world_size=4))
+    assert only(episodes_frame([run(*events)]))["rank"] == 2
+    assert only(episodes_frame([run()]))["rank"] is None
 
 
 def test_what_the_last_epoch_did_not_measure_is_missing_not_taken_from_an_earlier_one():
