@@ -187,7 +187,7 @@ def _assemble(
         collector.follow(sink)
     run = kind(wandb_run, activate(collector), gate)
     if not primary:
-        run.hold_config(_local_config({**config, **config_of(karn), **episode_config(context)}))
+        run.hold_config(_local_config(wandb_run, {**config, **config_of(karn), **episode_config(context)}))
     run.log_info(info_of(wandb_run, config))
     if earlier is None or context != earlier.context:
         run.log_context(context)
@@ -200,12 +200,10 @@ def _assemble(
     return run
 
 
-def _local_config(values: dict[str, Any]) -> Any:
+def _local_config(wandb_run: wandb.Run, values: dict[str, Any]) -> Any:
     """A config as W&B's run has one, which nobody is told of."""
-    from wandb.sdk.wandb_config import Config  # noqa: PLC0415 -- loads wandb
-
-    config = Config()  # type: ignore[no-untyped-call]
-    config.update(values)  # type: ignore[no-untyped-call]
+    config: Any = type(wandb_run.config)()
+    config.update(values)
     return config
 
 
