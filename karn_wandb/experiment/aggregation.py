@@ -64,9 +64,7 @@ def aggregate(
         StatisticsError: A column is unknown or not numeric, or a run is in both arms.
     """
     episodes = experiment.episodes
-    _check_column(episodes, metric, "metric")
-    if not pd.api.types.is_numeric_dtype(episodes[metric]) or pd.api.types.is_bool_dtype(episodes[metric]):
-        raise StatisticsError(f"the metric {metric!r} is not numeric", do="Name a column of numbers.")
+    check_numbers(episodes, metric, "metric")
     if pair_by is not None:
         _check_column(episodes, pair_by, "pair_by column")
     key = pair_by or "base_seed"
@@ -143,6 +141,13 @@ def runs_of(episodes: pd.DataFrame, arm: Filter, role: Arm, metric: str, key: st
     """
     columns = list(dict.fromkeys(("run_id", "state", "reason", metric, key)))
     return [_run(rows, role, metric, key) for _, rows in _arm(episodes, arm)[columns].groupby("run_id", sort=True)]
+
+
+def check_numbers(episodes: pd.DataFrame, name: str, role: str) -> None:
+    """Raise `StatisticsError` unless the episodes have a column of that name, of numbers."""
+    _check_column(episodes, name, role)
+    if not pd.api.types.is_numeric_dtype(episodes[name]) or pd.api.types.is_bool_dtype(episodes[name]):
+        raise StatisticsError(f"the {role} {name!r} is not numeric", do="Name a column of numbers.")
 
 
 def _check_column(episodes: pd.DataFrame, name: str, role: str) -> None:

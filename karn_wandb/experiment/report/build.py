@@ -15,7 +15,7 @@ from karn_wandb.experiment.aggregation import in_words
 from karn_wandb.experiment.claims import Claims, read_claims
 from karn_wandb.experiment.decide import Decision, decide, default_claims
 from karn_wandb.experiment.experiment import Experiment
-from karn_wandb.experiment.report import tables, threats
+from karn_wandb.experiment.report import scaling, tables, threats
 from karn_wandb.experiment.report.arms import Arms, arms_of
 from karn_wandb.experiment.report.attribution import attribution
 from karn_wandb.experiment.report.content import ClaimContent, Content, Declared, SlotAttribution, Threat
@@ -46,7 +46,8 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
     runs = tables.runs(episodes, arms, (*decisions, *by_slot))
     slots = attribution(experiment.shapley, states, arms)
     judged = tuple(_claim(episodes, decision, arms, len(decisions), declared=family.declared) for decision in decisions if family)
-    paragraphs = methods(runs, decisions, family, slots, contributed)
+    scaled, no_scaling = scaling.scaled(experiment, arms)
+    paragraphs = (*methods(runs, decisions, family, slots, contributed), *scaling.methods(scaled))
     content = Content(
         title=title or "Experiment report",
         filters=in_words(experiment.filters or {}),
@@ -55,11 +56,16 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
         arms=arms.order(),
         runs=runs,
         curves=curves(experiment.epochs, states, arms),
+        scaling=scaled,
+        no_scaling=no_scaling,
         attribution=slots,
         contributions=contributed,
         validity=CounterfactualValidityNote(),
         parameters=tables.parameters(runs, arms.order()),
-        threats=_threats(experiment, family, arms, decisions=decisions, by_slot=by_slot, slots=slots),
+        threats=(
+            *_threats(experiment, family, arms, decisions=decisions, by_slot=by_slot, slots=slots),
+            *scaling.threats(scaled),
+        ),
         methods=paragraphs,
         citations=citations(paragraphs),
         versions=versions(episodes),
@@ -126,5 +132,6 @@ def _hash(content: Content) -> str:
     hashes = [claim.aggregation.input_hash for claim in content.claims]
     contributed = [group.found.input_hash for group in content.contributions]
     runs = [replace(run, source="") for run in content.runs]
-    read = [content.filters, content.declared, hashes, runs, content.curves, content.attribution, contributed]
+    scaled = [group.found for group in content.scaling]
+    read = [content.filters, content.declared, hashes, runs, content.curves, content.attribution, contributed, scaled]
     return hashlib.sha256(json.dumps(plain(read), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
