@@ -58,7 +58,7 @@ class Measured:
     host: str
 
 
-def scaling(
+def scaling_curve(
     experiment: Experiment,
     metric: str = "final_accuracy",
     cost: str = "total_params",
@@ -203,7 +203,7 @@ def _points(curve: ScalingCurve, targets: tuple[ScalingTarget, ...], metric: str
     beside += [end for t in targets for end in (t.found.equivalent, t.found.low, t.found.high) if end]
     start = max(min([fit.smallest, *beside]), fit.smallest / FARTHEST_DRAWN)
     end = min(max([fit.largest, *beside]), fit.largest * FARTHEST_DRAWN)
-    if any(target.found.unreached for target in targets):
+    if any(target.found.unreached and target.found.high is None for target in targets):
         end = max(end, fit.largest * math.sqrt(FARTHEST_DRAWN))
     parts: tuple[tuple[CurvePart, float, float], ...] = (
         ("below", start, fit.smallest),

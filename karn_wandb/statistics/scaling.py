@@ -43,14 +43,13 @@ class Runs:
 
     @property
     def cost(self) -> float:
-        """Their geometric mean cost; to the bit the same as each where they are alike."""
-        logs = np.log(self.costs)
-        return float(self.costs[0] if np.ptp(logs) == 0 else np.exp(logs.mean()))
+        """Their geometric mean cost."""
+        return math.exp(_mean(np.log(self.costs))) if np.ptp(self.costs) else float(self.costs[0])
 
     @property
     def error(self) -> float:
         """Their mean error."""
-        return float(self.errors.mean())
+        return _mean(self.errors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +218,11 @@ def _checked(runs: Runs, name: str) -> Runs:
             raise StatisticsError(f"{what} of {name} must be {bounds}", got=str(wrong), do="Leave out runs that have none.")
     order = np.lexsort((errors, costs))
     return Runs(costs[order], errors[order])
+
+
+def _mean(values: Floats) -> float:
+    """The mean; to the bit the same as each where they are alike."""
+    return float(values.mean() if np.ptp(values) else values[0])
 
 
 def _array(values: npt.ArrayLike) -> Floats:

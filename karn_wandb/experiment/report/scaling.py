@@ -11,7 +11,7 @@ from karn_wandb.experiment.experiment import Experiment
 from karn_wandb.experiment.report.arms import Arms
 from karn_wandb.experiment.report.content import ScalingContent, Threat
 from karn_wandb.experiment.report.words import count, number, p_text, percent, sentence
-from karn_wandb.experiment.scaling import host_sizes, misfits, scaling
+from karn_wandb.experiment.scaling import host_sizes, misfits, scaling_curve
 from karn_wandb.records import Estimate, Scaling, ScalingTarget
 from karn_wandb.statistics.scaling import FEWEST_SIZES
 
@@ -38,7 +38,7 @@ def scaled(experiment: Experiment, arms: Arms) -> tuple[tuple[ScalingContent, ..
     contents = []
     for column, axis, unit in _axes(experiment.episodes):
         try:
-            found = scaling(experiment, METRIC, column, arms=arms.of_run or None)
+            found = scaling_curve(experiment, METRIC, column, arms=arms.of_run or None)
         except StatisticsError:
             if column == PARAMETERS:
                 raise
