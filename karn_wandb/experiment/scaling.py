@@ -79,8 +79,8 @@ def scaling_curve(
         cost: Numeric column of what a run cost: total_params, wall_clock_s, or FLOPs as the config holds them ("config.flops").
         host_only: Filter of the host-only runs. Without one, those that never held a seed module; where config `arm` (else
             `controller`) names the host alone ("none", "host_only", "control", "baseline"), only those of that arm.
-        arms: What runs to be judged are called, by run id. Without them, those that are not host-only, by their value of
-            config `arm`, else `controller`. Runs of one arm on hosts of several sizes are judged size by size.
+        arms: What runs to be judged are called, by run id; the others are called by their value of config `arm`, else
+            `controller`, else "grown". Runs of one arm on hosts of several sizes are judged size by size.
         confidence: Of every interval.
 
     Raises:
@@ -92,7 +92,7 @@ def scaling_curve(
     check_numbers(episodes, metric, "metric")
     check_numbers(episodes, cost, "cost")
     alone = _host_only(experiment, host_only)
-    named = _labels(episodes) if arms is None else arms
+    named = {**_labels(episodes), **(arms or {})}
     wanted = alone | named.keys()
     measured, excluded = _measured(episodes, metric, cost)
     hosts = _by_size([run for run in measured if run.run_id in alone])

@@ -17,11 +17,11 @@ def test_the_settings_are_beyond_and_among_the_sizes_with_few_and_more_runs():
 
 
 def test_intervals_cover_roughly():
-    """A standard error of 40 experiments is 3.4 %."""
-    found = coverage(ROWS["10 to 300 billion, 3 runs a size"], experiments=40)
+    """A standard error of 25 experiments is 4.4 %."""
+    found = coverage(ROWS["10 to 300 billion, 3 runs a size"], experiments=25)
     for share in (found.equivalent, found.curve, found.floor, found.exponent):
-        assert 0.85 < share <= 1
-    assert found.open < 0.1
+        assert 0.8 < share <= 1
+    assert found.open < 0.2
 
 
 def test_the_program_prints_a_row_for_each_setting(capsys):

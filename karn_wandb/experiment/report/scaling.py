@@ -38,7 +38,7 @@ def scaled(experiment: Experiment, arms: Arms) -> tuple[tuple[ScalingContent, ..
     contents = []
     for column, axis, unit in _axes(experiment.episodes):
         try:
-            found = scaling_curve(experiment, METRIC, column, arms=arms.of_run or None)
+            found = scaling_curve(experiment, METRIC, column, arms=arms.of_run)
         except StatisticsError:
             if column == PARAMETERS:
                 raise
