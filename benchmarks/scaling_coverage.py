@@ -142,7 +142,7 @@ def percent(share: float) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--experiments", type=int, default=2000, help="experiments a row, default 2000")
+    parser.add_argument("--experiments", type=int, default=1000, help="experiments a row, default 1000")
     experiments = parser.parse_args(arguments).experiments
     lines = []
     for row in rows():

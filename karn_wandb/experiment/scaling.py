@@ -111,13 +111,6 @@ def scaling_curve(
     )
 
 
-def host_sizes(experiment: Experiment) -> int:
-    """Sizes of which there is a finished host-only run with a final accuracy."""
-    alone = _host_only(experiment, None)
-    measured, _ = _measured(experiment.episodes, "final_accuracy", "total_params")
-    return len(_by_size([run for run in measured if run.run_id in alone]))
-
-
 def _host_only(experiment: Experiment, chosen: Filter | None) -> frozenset[str]:
     episodes = experiment.episodes
     if chosen is not None:

@@ -17,6 +17,7 @@ from scipy import stats
 from karn_wandb.errors import StatisticsError
 from karn_wandb.records import EquivalentCost, Estimate, ScalingFit
 from karn_wandb.statistics.inputs import LARGEST, Floats, check_confidence, generators
+from karn_wandb.statistics.intervals import batches
 from karn_wandb.statistics.power import FEWEST_RUNS
 from karn_wandb.statistics.power_law import EXPONENTS, FARTHEST, PowerLaws, fit_power_laws
 
@@ -75,7 +76,7 @@ class ScalingCurve:
         """What a host-only model would cost that has the target's mean error.
 
         Its interval holds the noise of the host-only runs and of the target's own. Where the target lies at or below the
-        floor there is no such cost; where part of the draws say so, the interval is open above.
+        floor, or larger is not better, there is no such cost; where enough draws say so, the interval is open above.
 
         Args:
             target: The runs to be judged; an interval needs three.
@@ -86,10 +87,10 @@ class ScalingCurve:
         """
         target = _checked(target, "the target")
         error, cost = target.error, target.cost
-        equivalent = _finite(float(self.law.costs(error)[0]))
+        equivalent = _reached(self.law, error)
         low = high = ratio_low = ratio_high = unreached = None
         if self.draws is not None and target.errors.size >= FEWEST_RUNS:
-            (own,) = generators(rng, 1)
+            _, own = generators(rng, 2)
             logs, errors = _resampled([target], own)
             reached = self.draws.costs(errors[:, 0])
             low, high = _ends(reached, self.fit.confidence)
@@ -141,7 +142,7 @@ def fit_scaling(sizes: Sequence[Runs], *, confidence: float = 0.95, rng: int | n
     freedom = int(weights.sum()) - len(groups)
     draws = None
     if freedom >= FEWEST_REPEATED:
-        (own,) = generators(rng, 1)
+        own, _ = generators(rng, 2)  # the other is for a target: with one seed for both, its draws must not follow the curve's
         logs, drawn = _resampled(groups, own)
         draws = fit_power_laws(np.exp(logs), np.maximum(drawn, 0), weights)
     spread = math.fsum(float(((group.errors - group.error) ** 2).sum()) for group in groups)
@@ -196,7 +197,7 @@ def equivalent_params(sizes: Mapping[int, float], accuracy: float) -> float | No
     if len(sizes) < FEWEST_SIZES:
         return None
     curve = fit_scaling([Runs(np.array([float(size)]), np.array([100 - value])) for size, value in sizes.items()])
-    found = _finite(float(curve.law.costs(100 - accuracy)[0]))
+    found = _reached(curve.law, 100 - accuracy)
     return found if found is not None and _beyond(found, curve.fit) == 1 else None
 
 
@@ -250,9 +251,13 @@ def _resampled(groups: Sequence[Runs], rng: np.random.Generator) -> tuple[Floats
     wider = np.sqrt(freedom / rng.chisquare(freedom, DRAWS))
     logs, errors = np.empty((DRAWS, len(groups))), np.empty((DRAWS, len(groups)))
     for nth, group in enumerate(groups):
-        chosen = rng.integers(0, off_error.size, (DRAWS, group.errors.size))
-        logs[:, nth] = math.log(group.cost) + wider * off_cost[chosen].mean(axis=1)
-        errors[:, nth] = group.error + wider * off_error[chosen].mean(axis=1)
+        start = 0
+        for rows in batches(DRAWS, group.errors.size):
+            part = slice(start, start + rows)
+            chosen = rng.integers(0, off_error.size, (rows, group.errors.size))
+            logs[part, nth] = math.log(group.cost) + wider[part] * off_cost[chosen].mean(axis=1)
+            errors[part, nth] = group.error + wider[part] * off_error[chosen].mean(axis=1)
+            start += rows
     return logs, errors
 
 
@@ -278,7 +283,12 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _reached(law: PowerLaws, error: float) -> float | None:
+    """Where one curve reaches an error; None where it does nowhere, or is flat."""
+    cost = float(law.costs(error)[0])
+    return cost if 0 < cost < math.inf else None
+
+
 def _beyond(cost: float, fit: ScalingFit) -> float:
-    if cost < fit.smallest:
-        return fit.smallest / cost if cost > 0 else 1 / np.finfo(float).tiny
-    return max(1.0, cost / fit.largest)
+    """How many times a cost lies beyond the sizes measured; 1 inside."""
+    return max(1.0, cost / fit.largest, fit.smallest / cost)

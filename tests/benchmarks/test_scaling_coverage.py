@@ -33,7 +33,7 @@ def test_the_program_prints_a_row_for_each_setting(capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ROWS)
 def test_intervals_of_equivalents_cover_at_least_93_percent(name):
-    found = coverage(ROWS[name], experiments=2000)
+    found = coverage(ROWS[name], experiments=1000)
     assert found.equivalent >= 0.93
     if UNLIKE not in name:
         assert 0.92 <= found.curve <= 0.97

@@ -96,8 +96,9 @@ def test_near_the_floor_the_interval_is_open_although_there_is_an_estimate():
 def test_where_larger_is_not_better_nothing_can_be_read_off():
     curve = fit_scaling([Runs(np.full(3, c), np.array([1.9, 2.0, 2.1]) + 0.1 * nth) for nth, c in enumerate(SIZES)])
     assert curve.fit.coefficient.value == 0
-    found = curve.equivalent(Runs(np.full(3, 1e9), np.array([1.0, 1.1, 1.2])))
-    assert (found.equivalent, found.high) == (None, None)
+    for errors in ([1.0, 1.1, 1.2], [3.0, 3.1, 3.2]):  # better than any size, and worse than all
+        found = curve.equivalent(Runs(np.full(3, 1e9), np.array(errors)))
+        assert (found.equivalent, found.ratio, found.beyond) == (None, None, None)
 
 
 def test_the_noise_of_the_judged_runs_is_in_their_interval():
@@ -106,6 +107,13 @@ def test_the_noise_of_the_judged_runs_is_in_their_interval():
     noisy = curve.equivalent(Runs(np.full(3, 80e9), truth(130e9) + np.array([-1, 0, 1]) * 1e-2))
     assert noisy.equivalent == pytest.approx(quiet.equivalent)
     assert noisy.high / noisy.low > 1.5 * quiet.high / quiet.low
+
+
+def test_the_targets_draws_do_not_follow_the_curves_although_both_have_the_same_seed():
+    curve = fit_scaling(simulated(), rng=0)
+    target = runs(80e9, 4, np.random.default_rng(2), like=130e9)
+    widths = [math.log(found.high / found.low) for found in (curve.equivalent(target, rng) for rng in (0, 1, 2, 3))]
+    assert widths[0] == pytest.approx(np.mean(widths[1:]), rel=0.06)
 
 
 def test_fewer_than_three_judged_runs_have_no_interval():

@@ -11,14 +11,14 @@ from karn_wandb.experiment.experiment import Experiment
 from karn_wandb.experiment.report.arms import Arms
 from karn_wandb.experiment.report.content import ScalingContent, Threat
 from karn_wandb.experiment.report.words import count, number, p_text, percent, sentence
-from karn_wandb.experiment.scaling import host_sizes, misfits, scaling_curve
+from karn_wandb.experiment.scaling import misfits, scaling_curve
 from karn_wandb.records import Estimate, Scaling, ScalingTarget
-from karn_wandb.statistics.scaling import FEWEST_SIZES
 
 METRIC = "final_accuracy"
 """What is compared where nobody says what."""
 
-PARAMETERS = "total_params"
+MOST_LISTED = 12
+"""Runs left out that are named; the others are counted."""
 
 _FLOPS = ("flops", "training_flops", "total_flops")
 """Names of config entries that are taken for the floating-point operations of a whole training."""
@@ -29,19 +29,13 @@ _NAMES = ("trillion", "billion", "million")
 
 def scaled(experiment: Experiment, arms: Arms) -> tuple[tuple[ScalingContent, ...], str]:
     """The curve against parameters and against what else is known of all sizes; or why there is none."""
-    sizes = host_sizes(experiment)
-    if sizes < FEWEST_SIZES:
-        return (), (
-            f"No scaling curve: it needs finished host-only runs of at least {FEWEST_SIZES} sizes, and there "
-            f"{'is' if sizes == 1 else 'are'} {sizes or 'none'}. So nothing is said of equivalent parameters."
-        )
-    contents = []
+    contents: list[ScalingContent] = []
     for column, axis, unit in _axes(experiment.episodes):
         try:
             found = scaling_curve(experiment, METRIC, column, arms=arms.of_run)
-        except StatisticsError:
-            if column == PARAMETERS:
-                raise
+        except StatisticsError as error:
+            if not contents:
+                return (), f"No equivalent parameters: {error.what}; finished host-only runs have {error.got}."
             continue  # this cost is not known of enough sizes
         contents.append(ScalingContent(axis, unit, tuple(_sentences(found, unit)), found))
     return tuple(contents), ""
@@ -51,10 +45,15 @@ def threats(contents: Sequence[ScalingContent]) -> Iterator[Threat]:
     """What could make the curves, or what is read off them, wrong."""
     for content in contents:
         for warning in content.found.warnings:
-            yield Threat("Scaling", f"{content.axis.capitalize()}: {sentence(warning)}")
+            yield Threat("Scaling", f"{capital(content.axis)}: {sentence(warning)}")
         for target in content.found.targets:
             for warning in target.warnings:
-                yield Threat("Scaling", f"{content.axis.capitalize()}, equivalent of {target.name}: {sentence(warning)}")
+                yield Threat("Scaling", f"{capital(content.axis)}, equivalent of {target.name}: {sentence(warning)}")
+
+
+def capital(axis: str) -> str:
+    """The name of an axis as a sentence begins."""
+    return axis[:1].upper() + axis[1:]
 
 
 def methods(contents: Sequence[ScalingContent]) -> Iterator[str]:
@@ -70,11 +69,13 @@ def methods(contents: Sequence[ScalingContent]) -> Iterator[str]:
         if fit.draws
         else ""
     )
+    tested = (
+        "" if fit.lack_of_fit_p is None else "Lack of fit was tested against the spread between runs of one size (Draper 1998). "
+    )
     yield (
         f"The error E + A c^−α of the host alone (Kaplan 2020; Hoffmann 2022), 100 minus the percent accuracy, was fitted to "
         f"{count(fit.runs, 'finished host-only run')} of {fit.sizes} sizes against {axes} by least squares with E and A at "
-        f"least 0, α by variable projection (Golub 1973). {intervals}Lack of fit was tested against the spread between runs of "
-        "one size (Draper 1998). An equivalent is where the curve reaches the mean error of an arm; beyond the measured sizes it "
+        f"least 0, α by variable projection (Golub 1973). {intervals}{tested}An equivalent is where the curve reaches the mean error of an arm; beyond the measured sizes it "
         "is marked as extrapolated."
     )
 
@@ -108,7 +109,7 @@ def estimate(found: Estimate) -> str:
 
 def _axes(episodes: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
     """Column, name and unit of every cost."""
-    yield PARAMETERS, "parameters", "parameters"
+    yield "total_params", "parameters", "parameters"
     yield "wall_clock_s", "wall-clock time", "s"
     for column in sorted(c for c in episodes.columns if c.startswith("config.") and c.rpartition(".")[2] in _FLOPS):
         yield column, "training FLOPs", "FLOPs"
@@ -126,6 +127,10 @@ def _sentences(found: Scaling, unit: str) -> Iterator[str]:
     if fit.lack_of_fit_p is not None:
         shown = "The means of the sizes depart from it" if misfits(fit) else "No departure of the sizes from it is shown"
         yield f"{shown} (lack of fit, p {p_text(fit.lack_of_fit_p)})."
+    if found.excluded:
+        listed = "; ".join(f"{run.run_id} ({run.reason})" for run in found.excluded[:MOST_LISTED])
+        more = f"; and {len(found.excluded) - MOST_LISTED} more" if len(found.excluded) > MOST_LISTED else ""
+        yield f"Left out: {listed}{more}."
 
 
 def _equivalent(target: ScalingTarget, found: Scaling, unit: str) -> str:

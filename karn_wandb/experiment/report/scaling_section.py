@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from karn_wandb.charts.render import Row
 from karn_wandb.experiment.report.blocks import Figure, Figures, Items, Section, Table, Text
 from karn_wandb.experiment.report.content import Content, ScalingContent
-from karn_wandb.experiment.report.scaling import amount, ends, estimate
+from karn_wandb.experiment.report.scaling import amount, capital, ends, estimate
 from karn_wandb.experiment.report.words import number, p_cell, percent
 from karn_wandb.records import ScalingTarget
 
@@ -20,7 +20,7 @@ def sections(content: Content) -> tuple[Section, ...]:
     if not content.scaling:
         return ()
     drawn = Figures(tuple(curve(found) for found in content.scaling))
-    said = Items(tuple((found.axis.capitalize(), " ".join(found.sentences)) for found in content.scaling))
+    said = Items(tuple((capital(found.axis), " ".join(found.sentences)) for found in content.scaling))
     return (Section("Scaling: what the host alone would need", (_reading(content.scaling), said, drawn, *_tables(content))),)
 
 

@@ -147,17 +147,24 @@ def test_a_smaller_equivalent_is_an_arrow_to_the_left():
     assert arrow["until"] < 130_000
 
 
+def test_runs_that_are_left_out_are_named_with_the_reason():
+    lost = [Made(f"lost-{n}", "none", n, state="crashed", reason="killed") for n in range(14)]
+    sentences = build_report(experiment(timeless([*made(), *lost]))).content.scaling[0].sentences
+    named = "; ".join(f"lost-{n} (crashed: killed)" for n in (0, 1, 10, 11, 12, 13, 2, 3, 4, 5, 6, 7))
+    assert sentences[-1] == f"Left out: {named}; and 2 more."
+    assert not build_report(experiment(made())).content.scaling[0].sentences[-1].startswith("Left out")
+
+
 def test_runs_of_one_size_only_are_said_to_give_no_curve():
     report = build_report(experiment(pairs((60.0, 61.0), (59.0, 58.0), early=1.0)))
     assert report.content.scaling == ()
     assert report.content.no_scaling == (
-        "No scaling curve: it needs finished host-only runs of at least 4 sizes, and there is 1. So nothing is said of "
-        "equivalent parameters."
+        "No equivalent parameters: a scaling curve needs at least 4 sizes; finished host-only runs have 1 (100,000)."
     )
     assert report.content.no_scaling in report.to_markdown()
     assert "## Scaling" not in report.to_markdown()
     alone = build_report(experiment([Made("a", shapley={"early": 1.0})])).content.no_scaling
-    assert "and there are none." in alone
+    assert alone.endswith("finished host-only runs have 0.")
 
 
 def test_host_only_runs_outside_the_arms_of_the_claims_are_in_the_curve(tmp_path):
