@@ -174,6 +174,11 @@ def _flipped(value: float, metric: str) -> float:
     return 100 - value if "accuracy" in metric else value
 
 
+def _at_least_0(error: float, metric: str) -> float:
+    """The value of an error on the curve, which knows of no least accuracy or loss."""
+    return max(_flipped(error, metric), 0.0)
+
+
 def _plotted(run: Measured) -> ScalingRun:
     return ScalingRun(run.run_id, run.cost, run.value)
 
@@ -206,8 +211,8 @@ def _points(curve: ScalingCurve, targets: tuple[ScalingTarget, ...], metric: str
     for part, low, high in parts:
         for cost in np.geomspace(low, high, POINTS).tolist() if low < high else ():
             error = curve.error_at(cost)
-            ends = sorted(_flipped(side, metric) for side in (error.low, error.high) if side is not None)
-            yield CurvePoint(cost, Estimate(_flipped(error.value, metric), *ends), part)
+            ends = sorted(_at_least_0(side, metric) for side in (error.low, error.high) if side is not None)
+            yield CurvePoint(cost, Estimate(_at_least_0(error.value, metric), *ends), part)
 
 
 def misfits(fit: ScalingFit) -> bool:

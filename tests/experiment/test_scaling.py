@@ -185,6 +185,12 @@ def test_the_curve_is_drawn_in_parts_that_meet_as_far_as_what_stands_beside_it()
     assert far.curve[-1].cost <= far.fit.largest * FARTHEST_DRAWN
 
 
+def test_an_accuracy_below_zero_is_never_drawn():
+    """Below the sizes the power law has no end."""
+    found = of(of_sizes({n: [accuracy(n) + 8 * off for off in OFF] for n in SIZES}, [2.0, 3.0, 4.0], 700))
+    assert min(point.value.low for point in found.curve) == 0
+
+
 def test_fewer_than_four_sizes_are_an_error():
     runs = [run for run in made() if run.host_params != 400_000]
     with pytest.raises(StatisticsError) as error:
