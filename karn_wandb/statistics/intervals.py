@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scipy import stats
+from scipy import special
 
 from karn_wandb.statistics.inputs import Floats
 
@@ -50,5 +50,5 @@ def satterthwaite(delta: float, first: float, n: int, second: float, m: int) -> 
 
 def t_interval(difference: MeanDifference, confidence: float) -> tuple[float, float]:
     """The two-sided interval of `difference` at `confidence` (0 to 1)."""
-    half = difference.standard_error * float(stats.t.ppf((1 + confidence) / 2, difference.degrees_of_freedom))
+    half = difference.standard_error * float(special.stdtrit(difference.degrees_of_freedom, (1 + confidence) / 2))
     return difference.delta - half, difference.delta + half
