@@ -94,7 +94,7 @@ def looks(fractions: Sequence[float], spending: Spending = "obrien_fleming", *, 
     Raises:
         StatisticsError: There is no look, fractions do not rise, or an argument is not as described.
     """
-    if not fractions or any(later <= earlier for earlier, later in pairwise(fractions)):
+    if not len(fractions) or any(later <= earlier for earlier, later in pairwise(fractions)):
         raise StatisticsError("fractions must rise from look to look", got=repr(list(fractions)), do="Leave out repeated looks.")
     totals = [spent(fraction, spending, confidence=confidence) for fraction in fractions]
     found = []

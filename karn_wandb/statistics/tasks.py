@@ -7,6 +7,7 @@ concerns other runs of *these* tasks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -176,6 +177,8 @@ def _estimate(
 
 
 def _statistic(statistic: Statistic, target: float) -> Callable[[Floats, TaskScores], Floats]:
+    if not math.isfinite(target):
+        raise StatisticsError("target must be finite", got=repr(target), do="Give the score that counts as reached.")
     if statistic == "optimality gap":
         return lambda weights, arm: weights @ np.maximum(target - arm.values, 0)
     if statistic in _STATISTICS:

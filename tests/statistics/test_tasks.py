@@ -250,6 +250,7 @@ def test_arms_have_the_same_tasks():
         ({"statistic": "mode"}, 'unknown statistic; got \'mode\'. Use one of "iqm", "mean", "median", "optimality gap".'),
         ({"resamples": 50},
          "resamples must be a whole number of at least 100; got 50. Use 10,000: the ends of an interval are rare."),
+        ({"target": np.nan}, "target must be finite; got nan. Give the score that counts as reached."),
         ({"confidence": 95}, "confidence must be above 0.5 and at most 0.9999; got 95. Use 0.95 unless there is a reason."),
     ],
 )  # fmt: skip
