@@ -339,7 +339,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--draws", type=int, default=20_000, help="experiments a cell, default 20,000")
     draws = parser.parse_args(arguments).draws
     for title, (rows, header) in TABLES.items():
-        print(f"{title}\n\n{table(header, rows(draws))}\n")
+        print(f"### {title}\n\n{table(header, rows(draws))}\n")
 
 
 if __name__ == "__main__":
