@@ -110,16 +110,12 @@ def clustered_mean(values: npt.ArrayLike, clusters: Sequence[Hashable]) -> MeanD
     for more because it had more episodes. For intervals: `karn_wandb.statistics.intervals.t_interval`.
 
     Raises:
-        StatisticsError: As `clustered`, or there are fewer than two clusters.
+        StatisticsError: As `clustered`, there are fewer than two clusters, or they have no spread.
     """
-    numbers, index, names = _checked(values, clusters)
-    count = len(names)
-    if count < 2:
-        raise StatisticsError("one cluster has no spread to be seen", do="Give values of at least two runs.")
-    mean = float(numbers.mean())
-    sums = np.bincount(index, weights=numbers - mean)
-    error = math.sqrt(count / (count - 1)) * float(np.linalg.norm(sums)) / numbers.size
-    return MeanDifference(mean, error, count - 1)
+    found = _mean(values, clusters)
+    if not found.standard_error:
+        raise StatisticsError("without spread there is no test", do="Check that the runs are independent repetitions.")
+    return found
 
 
 def clustered_difference(
@@ -137,7 +133,7 @@ def clustered_difference(
         raise StatisticsError(
             "a cluster is in both arms", got=repr(min(both, key=str)), do="Take the difference within each run, and its mean."
         )
-    first, second = clustered_mean(treatment, treatment_clusters), clustered_mean(control, control_clusters)
+    first, second = _mean(treatment, treatment_clusters), _mean(control, control_clusters)
     if not first.standard_error + second.standard_error:
         raise StatisticsError("without spread there is no test", do="Check that the runs are independent repetitions.")
     return satterthwaite(
@@ -147,6 +143,17 @@ def clustered_difference(
         second.standard_error**2,
         len(set(control_clusters)),
     )
+
+
+def _mean(values: npt.ArrayLike, clusters: Sequence[Hashable]) -> MeanDifference:
+    numbers, index, names = _checked(values, clusters)
+    count = len(names)
+    if count < 2:
+        raise StatisticsError("one cluster has no spread to be seen", do="Give values of at least two runs.")
+    mean = float(numbers.mean())
+    sums = np.bincount(index, weights=numbers - mean)
+    error = math.sqrt(count / (count - 1)) * float(np.linalg.norm(sums)) / numbers.size
+    return MeanDifference(mean, error, count - 1)
 
 
 def _checked(values: npt.ArrayLike, clusters: Sequence[Hashable]) -> tuple[Floats, npt.NDArray[np.int64], tuple[Hashable, ...]]:

@@ -50,7 +50,8 @@ def anytime_interval(
             at every look.
 
     Returns:
-        The interval, treatment minus control. From minus to plus infinity while there are too few runs to say anything.
+        The interval, treatment minus control. From minus to plus infinity while there are too few runs to say anything, or no
+        spread.
 
     Raises:
         StatisticsError: An argument is not as described; the message names it.
@@ -64,9 +65,11 @@ def anytime_interval(
     delta = float((first - second).mean() if paired else first.mean() - second.mean())
     runs = n if paired else n * m / (n + m)
     farthest = farthest_t(freedom, runs, confidence=confidence, scale=scale)
-    if math.isinf(farthest):
+    deviation = effects.standard_deviation(first, second, paired=paired) if freedom > 0 else 0.0
+    rounding = 16 * np.finfo(float).eps * max(float(np.abs(arm).max()) for arm in (first, second))
+    if math.isinf(farthest) or deviation <= rounding:  # equal deltas are no certainty, but a reason to look
         return -math.inf, math.inf
-    half = farthest * effects.standard_deviation(first, second, paired=paired) / math.sqrt(runs)
+    half = farthest * deviation / math.sqrt(runs)
     return delta - half, delta + half
 
 

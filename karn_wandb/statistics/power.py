@@ -22,6 +22,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import optimize, special
 
+from karn_wandb.errors import StatisticsError
 from karn_wandb.statistics.inputs import Floats, check_confidence, check_margin, check_power
 from karn_wandb.statistics.intervals import MeanDifference, satterthwaite
 
@@ -39,7 +40,11 @@ def paired_plan(delta: float, deviation: float, n: int) -> MeanDifference:
         delta: True mean of the deltas, treatment minus control, in the metric's unit.
         deviation: Their true standard deviation, above 0.
         n: Pairs, at least 2.
+
+    Raises:
+        StatisticsError: The deviation is not a positive number, or there are fewer than two pairs.
     """
+    _check_plan((deviation,), (n,))
     return MeanDifference(delta, deviation / math.sqrt(n), n - 1)
 
 
@@ -53,9 +58,13 @@ def unpaired_plan(
         deviations: True standard deviation of both arms, or of treatment and control; above 0.
         n_treatment: Runs in the treatment arm, at least 2.
         n_control: Runs in the control arm; as many when not given.
+
+    Raises:
+        StatisticsError: A deviation is not a positive number, or an arm has fewer than two runs.
     """
     first, second = deviations if isinstance(deviations, tuple) else (deviations, deviations)
     n_control = n_treatment if n_control is None else n_control
+    _check_plan((first, second), (n_treatment, n_control))
     return satterthwaite(delta, first**2 / n_treatment, n_treatment, second**2 / n_control, n_control)
 
 
@@ -192,6 +201,17 @@ def required_n(effect: float, *, paired: bool, alpha: float, power: float = 0.8)
         return _chance_above(abs(made.delta) / made.standard_error, made.degrees_of_freedom, 1 - alpha)
 
     return required_runs(plan, chance, power=power)
+
+
+def _check_plan(deviations: tuple[float, ...], runs: tuple[int, ...]) -> None:
+    if not all(0 < deviation < math.inf for deviation in deviations):
+        raise StatisticsError(
+            "a plan's standard deviation must be a positive number",
+            got=", ".join(map(repr, deviations)),
+            do="Take it from earlier runs of the same kind.",
+        )
+    if min(runs) < 2:
+        raise StatisticsError("a plan needs two runs an arm", got=", ".join(map(repr, runs)), do="Plan at least three.")
 
 
 def _t(freedom: float, confidence: float) -> float:

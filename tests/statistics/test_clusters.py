@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from karn_wandb.errors import StatisticsError
@@ -24,6 +24,7 @@ QUARTERS = st.integers(-40, 40).map(lambda number: number / 4)
 @given(st.lists(st.lists(QUARTERS, min_size=3, max_size=3), min_size=2, max_size=6))
 @settings(max_examples=50)
 def test_with_clusters_of_one_size_it_is_students_t_of_their_means(runs):
+    assume(np.ptp(np.sum(runs, axis=1)) > 0)
     found = clustered_mean(np.ravel(runs), np.repeat(np.arange(len(runs)), 3).tolist())
     means = np.mean(runs, axis=1)
     expected = paired_difference(means, 0 * means)
@@ -95,6 +96,12 @@ def test_episodes_as_if_they_were_runs_are_too_narrow_and_clustered_are_not():
         naive += not low <= 0 <= high
     assert misses / 3_000 == pytest.approx(0.05, abs=4 * math.sqrt(0.05 * 0.95 / 3_000))
     assert naive / 3_000 > 0.25
+
+
+def test_runs_that_are_all_alike_have_no_interval():
+    with pytest.raises(StatisticsError) as error:
+        clustered_mean([1.0, 3.0, 2.0, 2.0], ["a", "a", "b", "b"])
+    assert str(error.value) == "without spread there is no test. Check that the runs are independent repetitions."
 
 
 def test_taking_episodes_for_runs_is_refused():

@@ -150,3 +150,23 @@ def test_a_margin_is_needed(call):
     with pytest.raises(StatisticsError) as error:
         call(paired_plan(0.0, 1.0, 9), -1.0)
     assert str(error.value).startswith("margin must be a positive number or None; got -1.0.")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: paired_plan(1.0, 0.0, 9),
+            "a plan's standard deviation must be a positive number; got 0.0. Take it from earlier runs of the same kind.",
+        ),
+        (
+            lambda: unpaired_plan(1.0, (1.0, np.nan), 9),
+            "a plan's standard deviation must be a positive number; got 1.0, nan. Take it from earlier runs of the same kind.",
+        ),
+        (lambda: unpaired_plan(1.0, 1.0, 9, 1), "a plan needs two runs an arm; got 9, 1. Plan at least three."),
+    ],
+)
+def test_what_is_no_plan_is_refused(call, message):
+    with pytest.raises(StatisticsError) as error:
+        call()
+    assert str(error.value) == message

@@ -133,6 +133,11 @@ def test_before_there_are_enough_runs_it_is_the_whole_line(n, finite):
     assert math.isfinite(low) == math.isfinite(high) == finite
 
 
+@pytest.mark.parametrize("paired", [True, False])
+def test_without_spread_it_is_the_whole_line_too(paired):
+    assert anytime_interval([1.1] * 10, [1.0] * 10, paired) == (-math.inf, math.inf)
+
+
 def test_two_arms_take_the_effective_number_of_runs():
     rng = np.random.default_rng(0)
     treatment, control = rng.normal(1, 1, 9), rng.normal(0, 1, 6)
