@@ -6,26 +6,21 @@ import difflib
 import hashlib
 import json
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from karn_wandb.errors import SourceError, StatisticsError
 from karn_wandb.experiment.experiment import Experiment
 from karn_wandb.experiment.filters import column_of, select
-from karn_wandb.records import Comparison, ExcludedRun, ExperimentAggregation, Pair
+from karn_wandb.experiment.matching import Arm, ArmRun, matched, natural
+from karn_wandb.records import Comparison, ExcludedRun, ExperimentAggregation, Unfinished
 from karn_wandb.statistics import compare
 
 MOST_VALUES = 8
 """Values that an error lists."""
 
-JOIN = " + "
-"""Between the ids of runs that count once, by their mean."""
-
-Arm = Literal["treatment", "control"]
 Filter = Mapping[str, Any]
 
 
@@ -39,12 +34,13 @@ def aggregate(
     higher_is_better: bool = True,
     margin: float | None = None,
     confidence: float = 0.95,
+    unfinished: Unfinished = "left_out",
 ) -> ExperimentAggregation:
     """Compare two arms, one number per run.
 
     The run is the unit: the episodes of one run are averaged, since they share a process and often a policy. Only
-    finished runs that have the metric are analysed; every other is listed with the reason. When paired, several runs
-    of one arm with the same key are averaged, so that nobody chooses among them.
+    finished runs that have the metric are analysed, unless `unfinished` says otherwise; every other is listed with the
+    reason. When paired, several runs of one arm with the same key are averaged, so that nobody chooses among them.
 
     Args:
         experiment: The runs.
@@ -55,6 +51,8 @@ def aggregate(
         higher_is_better: Direction of the metric.
         margin: Non-inferiority margin, positive, in the metric's unit.
         confidence: Confidence of the intervals.
+        unfinished: What runs count as that did not finish or lack the metric: "left_out", "worst" (the worst value of any
+            run of both arms) or "last" (the metric at their last epoch, the worst value where that is none).
 
     Returns:
         The aggregation; its `comparison` is None when an arm, or the set of pairs, is empty.
@@ -63,25 +61,13 @@ def aggregate(
         SourceError: A filter selects no run.
         StatisticsError: A column is unknown or not numeric, or a run is in both arms.
     """
-    episodes = experiment.episodes
-    _check_column(episodes, metric, "metric")
-    if not pd.api.types.is_numeric_dtype(episodes[metric]) or pd.api.types.is_bool_dtype(episodes[metric]):
-        raise StatisticsError(f"the metric {metric!r} is not numeric", do="Name a column of numbers.")
-    if pair_by is not None:
-        _check_column(episodes, pair_by, "pair_by column")
-    key = pair_by or "base_seed"
-    filters: dict[Arm, Filter] = {"treatment": treatment, "control": control}
-    arms = {arm: runs_of(episodes, filters[arm], arm, metric, key) for arm in filters}
-    _check_disjoint(arms)
-
-    runs = [*arms["treatment"], *arms["control"]]
-    usable = [run for run in runs if not run.reason]
-    pairs, unmatched = _pair(usable, pair_by) if pair_by else ((), ())
-    analysed = _analysed(usable, pairs if pair_by else None)
+    both = both_arms(experiment.episodes, metric, treatment=treatment, control=control, pair_by=pair_by)
+    found = matched(both, pair_by, unfinished, higher_is_better=higher_is_better)
+    usable = [run for run in found.runs if not run.reason]
     comparison = _compare(
-        analysed, paired=pair_by is not None, higher_is_better=higher_is_better, margin=margin, confidence=confidence
+        found.analysed, paired=pair_by is not None, higher_is_better=higher_is_better, margin=margin, confidence=confidence
     )
-    alone = {run.run_id for run in unmatched}
+    alone = {run.run_id for run in found.unmatched}
     kept = [run for run in usable if run.run_id not in alone]
     return ExperimentAggregation(
         run_ids=tuple(run.run_id for run in kept),
@@ -94,13 +80,31 @@ def aggregate(
         control=in_words(control),
         pair_by=pair_by,
         comparison=comparison,
-        pairs=pairs,
-        unmatched=unmatched,
-        excluded=tuple(ExcludedRun(run.run_id, run.arm, run.state, run.reason) for run in runs if run.reason),
+        pairs=found.pairs,
+        unmatched=found.unmatched,
+        excluded=tuple(ExcludedRun(run.run_id, run.arm, run.state, run.reason) for run in found.runs if run.reason),
+        unfinished=unfinished,
+        counted=found.counted,
         values=tuple(run.value for run in kept),
-        input_hash=_hash(runs, metric, dict(treatment), dict(control), pair_by, higher_is_better, margin, confidence),
+        input_hash=_hash(both, metric, dict(treatment), dict(control), pair_by, higher_is_better, margin, confidence, unfinished),
         warnings=_warnings(usable, pair_by),
     )
+
+
+def both_arms(
+    episodes: pd.DataFrame, metric: str, *, treatment: Filter, control: Filter, pair_by: str | None
+) -> tuple[ArmRun, ...]:
+    """Every run of both arms, those of the treatment first; arguments and errors as of `aggregate`."""
+    _check_column(episodes, metric, "metric")
+    if not pd.api.types.is_numeric_dtype(episodes[metric]) or pd.api.types.is_bool_dtype(episodes[metric]):
+        raise StatisticsError(f"the metric {metric!r} is not numeric", do="Name a column of numbers.")
+    if pair_by is not None:
+        _check_column(episodes, pair_by, "pair_by column")
+    key = pair_by or "base_seed"
+    filters: dict[Arm, Filter] = {"treatment": treatment, "control": control}
+    arms = {arm: runs_of(episodes, filters[arm], arm, metric, key) for arm in filters}
+    _check_disjoint(arms)
+    return (*arms["treatment"], *arms["control"])
 
 
 def in_words(arm: Filter) -> str:
@@ -113,19 +117,6 @@ def value_in_words(value: object) -> str:
     if isinstance(value, tuple):
         return " or ".join(map(value_in_words, value))
     return "null" if value is None else str(value)
-
-
-@dataclass(frozen=True, slots=True)
-class ArmRun:
-    """One run of an arm: its value and its keys, or the reason why it is not analysed."""
-
-    run_id: str
-    arm: Arm
-    state: str
-    episodes: int
-    keys: tuple[str, ...]
-    value: float = math.nan
-    reason: str = ""
 
 
 def runs_of(episodes: pd.DataFrame, arm: Filter, role: Arm, metric: str, key: str) -> list[ArmRun]:
@@ -213,60 +204,6 @@ def _not_finite(metric: str, values: Sequence[float]) -> str:
 
 def _text(key: Any) -> str:
     return str(int(key)) if isinstance(key, float) and key.is_integer() else str(key)
-
-
-def natural(key: str) -> tuple[float, str]:
-    """Numbers in their order, then texts in theirs."""
-    try:
-        return float(key), key
-    except ValueError:
-        return math.inf, key
-
-
-def _pair(runs: Sequence[ArmRun], pair_by: str) -> tuple[tuple[Pair, ...], tuple[ExcludedRun, ...]]:
-    by_key: dict[str, dict[Arm, list[ArmRun]]] = defaultdict(lambda: {"treatment": [], "control": []})
-    unmatched = []
-    for run in runs:
-        if len(run.keys) == 1:
-            by_key[run.keys[0]][run.arm].append(run)
-        else:
-            why = f"its episodes have several values of {pair_by}" if run.keys else f"it has no {pair_by}"
-            unmatched.append(ExcludedRun(run.run_id, run.arm, run.state, why))
-    pairs = []
-    for key in sorted(by_key, key=natural):
-        sides = by_key[key]
-        if sides["treatment"] and sides["control"]:
-            pairs.append(_joined(key, sides["treatment"], sides["control"]))
-        else:
-            unmatched += [
-                ExcludedRun(r.run_id, r.arm, r.state, f"no analysed run of the other arm has {pair_by} {key}")
-                for side in sides.values()
-                for r in side
-            ]
-    return tuple(pairs), tuple(unmatched)
-
-
-def _joined(key: str, treatment: Sequence[ArmRun], control: Sequence[ArmRun]) -> Pair:
-    return Pair(
-        key=key,
-        treatment_run=JOIN.join(run.run_id for run in treatment),
-        control_run=JOIN.join(run.run_id for run in control),
-        treatment=_mean(treatment),
-        control=_mean(control),
-    )
-
-
-def _mean(runs: Sequence[ArmRun]) -> float:
-    return math.fsum(run.value for run in runs) / len(runs)
-
-
-def _analysed(runs: Sequence[ArmRun], pairs: Sequence[Pair] | None) -> dict[Arm, list[float]]:
-    if pairs is not None:
-        return {"treatment": [pair.treatment for pair in pairs], "control": [pair.control for pair in pairs]}
-    return {
-        "treatment": [run.value for run in runs if run.arm == "treatment"],
-        "control": [run.value for run in runs if run.arm == "control"],
-    }
 
 
 def _compare(values: Mapping[Arm, list[float]], **options: Any) -> Comparison | None:

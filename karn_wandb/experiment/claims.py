@@ -16,6 +16,7 @@ from typing import Any, Literal
 import yaml
 
 from karn_wandb.errors import ClaimsError
+from karn_wandb.records import Unfinished
 
 Test = Literal["superiority", "non_inferiority", "equivalence"]
 Correction = Literal["holm", "bh"]
@@ -35,6 +36,7 @@ class Claim:
         test: What has to be shown.
         margin: Largest difference that does not matter, positive, in the metric's unit; None without one.
         confidence: Confidence of the two-sided interval.
+        unfinished: What runs count as that did not finish or lack the metric; see `aggregate`.
         line: Where it stands in the file, from 1; 0 when it stands in none.
     """
 
@@ -47,6 +49,7 @@ class Claim:
     test: Test = "superiority"
     margin: float | None = None
     confidence: float = 0.95
+    unfinished: Unfinished = "left_out"
     line: int = 0
 
     @property
@@ -174,6 +177,7 @@ _CLAIM = {
     "confidence": _Field(
         "a number from 0.5 to 0.9999", lambda v: _is_number(v) and 0.5 <= v <= 0.9999, default=0.95, hint="Write 0.95 for 95 %."
     ),
+    "unfinished": _Field(*_one_of("left_out", "worst", "last"), default="left_out"),
 }
 
 

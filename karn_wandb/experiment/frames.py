@@ -37,12 +37,12 @@ EPISODES = {
     "run_id": TEXT, "name": TEXT, "group": TEXT, "rank": WHOLE, "source": TEXT, "state": TEXT, "reason": TEXT,
     "env_id": WHOLE, "episode_idx": WHOLE, "base_seed": WHOLE, "epochs": WHOLE,
     "final_accuracy": NUMBER, "final_loss": NUMBER, "best_accuracy": NUMBER, "total_params": WHOLE, "host_params": WHOLE,
-    "git_commit": TEXT, "started": TIME, "ended": TIME, "claims_sha256": TEXT, "claims": TEXT,
+    "git_commit": TEXT, "started": TIME, "ended_at": TIME, "claims_sha256": TEXT, "claims": TEXT,
 }  # fmt: skip
 """Columns of every frame of episodes; after them come `config.*` and `episode.*`.
 
-`rank` is that of its process. `ended` is when its outcome was logged. `claims` is the text of the claims file the run was started with, missing where only
-the hash is known.
+`rank` is that of its process, `ended_at` when its outcome was logged. `claims` is the text of the claims file the run was
+started with, missing where only the hash is known.
 """
 
 EPOCHS = {
@@ -216,7 +216,7 @@ def _episode_rows(run: RunData) -> Iterator[Row]:
             **_ending(run, episode.outcome),
             **(_origin(context) if context else {"started": run.started}),
             **_results(episode),
-            "ended": episode.ended,
+            "ended_at": episode.ended,
             **run_wide,
         }
 

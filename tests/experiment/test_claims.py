@@ -118,7 +118,8 @@ def test_the_level_is_what_the_interval_leaves_on_one_side(confidence, level):
             "claims:\n  - beats everything\n",
             (
                 "claims.yaml, line 2: a claim must be a mapping of fields. "
-                "The fields are name, metric, higher_is_better, treatment, control, pair_by, test, margin, confidence."
+                "The fields are name, metric, higher_is_better, treatment, control, pair_by, test, margin, "
+                "confidence, unfinished."
             ),
         ),
         (

@@ -108,7 +108,7 @@ def test_an_episode_is_told_by_its_last_epoch():
         "host_params": 90,
         "git_commit": "c" * 40,
         "started": pd.Timestamp(2026, 11, 22, 12, tz="UTC"),
-        "ended": pd.Timestamp(found.telemetry[-1].timestamp),
+        "ended_at": pd.Timestamp(found.telemetry[-1].timestamp),
         "claims_sha256": None,
         "claims": None,
     }
@@ -154,7 +154,7 @@ def test_the_claims_of_a_run_are_those_it_was_started_with(events, said, text, h
 
 
 def test_an_episode_that_goes_on_has_not_ended():
-    assert only(episodes_frame([run(context(), outcome(epochs=1), epoch(1))]))["ended"] is None
+    assert only(episodes_frame([run(context(), outcome(epochs=1), epoch(1))]))["ended_at"] is None
 
 
 def test_what_the_last_epoch_did_not_measure_is_missing_not_taken_from_an_earlier_one():

@@ -8,9 +8,10 @@ from pathlib import PurePosixPath, PureWindowsPath
 
 import pandas as pd
 
-from karn_wandb.experiment.aggregation import Arm, Filter
+from karn_wandb.experiment.aggregation import Filter
 from karn_wandb.experiment.decide import Decision
 from karn_wandb.experiment.filters import select
+from karn_wandb.experiment.matching import Arm
 from karn_wandb.experiment.report.arms import Arms
 from karn_wandb.experiment.report.content import ArmFlow, ArmParameters, RunContent
 
@@ -94,9 +95,22 @@ def given(source: str) -> str:
 
 def _arm_flow(episodes: pd.DataFrame, decision: Decision, role: Arm, arm: Filter, arms: Arms) -> ArmFlow:
     started = int(episodes.loc[select(episodes, arm), "run_id"].nunique())
-    excluded = sum(run.arm == role for run in decision.aggregation.excluded)
-    unmatched = sum(run.arm == role for run in decision.aggregation.unmatched)
-    return ArmFlow(arms.label(arm), started, excluded, unmatched, started - excluded - unmatched)
+    found = decision.aggregation
+    excluded = [run.state for run in found.excluded if run.arm == role]
+    unmatched = sum(run.arm == role for run in found.unmatched)
+    return ArmFlow(
+        arm=arms.label(arm),
+        started=started,
+        crashed=excluded.count("crashed"),
+        failed=excluded.count("failed"),
+        running=excluded.count("running"),
+        without_metric=excluded.count("finished"),
+        excluded=len(excluded),
+        counted=sum(run.arm == role for run in found.counted),
+        unmatched=unmatched,
+        analysed=started - len(excluded) - unmatched,
+        pairs=len(found.pairs),
+    )
 
 
 def _arm_parameters(arm: str, members: Sequence[RunContent]) -> ArmParameters | None:
