@@ -6,14 +6,15 @@ import difflib
 import hashlib
 import json
 import math
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from karn_wandb.errors import SourceError, StatisticsError
 from karn_wandb.experiment.experiment import Experiment
-from karn_wandb.experiment.filters import column_of, select
+from karn_wandb.experiment.filters import column_of, missing, select
 from karn_wandb.experiment.matching import Arm, ArmRun, matched, natural
 from karn_wandb.records import Comparison, ExcludedRun, ExperimentAggregation, Unfinished
 from karn_wandb.statistics import compare
@@ -87,7 +88,7 @@ def aggregate(
         counted=found.counted,
         values=tuple(run.value for run in kept),
         input_hash=_hash(both, metric, dict(treatment), dict(control), pair_by, higher_is_better, margin, confidence, unfinished),
-        warnings=_warnings(usable, pair_by),
+        warnings=(*_by_rule(found.counted, unfinished), *_warnings(usable, pair_by)),
     )
 
 
@@ -132,8 +133,12 @@ def runs_of(episodes: pd.DataFrame, arm: Filter, role: Arm, metric: str, key: st
     Raises:
         SourceError: The filter selects no run.
     """
-    columns = list(dict.fromkeys(("run_id", "state", "reason", metric, key)))
-    return [_run(rows, role, metric, key) for _, rows in _arm(episodes, arm)[columns].groupby("run_id", sort=True)]
+    chosen = _arm(episodes, arm)
+    values = chosen[metric].to_numpy(dtype=float, na_value=math.nan).tolist()
+    rows: defaultdict[str, list[_Episode]] = defaultdict(list)
+    for run, *row in zip(chosen["run_id"], chosen["state"], chosen["reason"], chosen[key], values, strict=True):
+        rows[str(run)].append(_Episode(*row))  # not by pandas, which takes a millisecond for each group
+    return [_run(run, rows[run], role, metric) for run in sorted(rows)]
 
 
 def _check_column(episodes: pd.DataFrame, name: str, role: str) -> None:
@@ -170,29 +175,37 @@ def _check_disjoint(arms: Mapping[Arm, Sequence[ArmRun]]) -> None:
         )
 
 
-def _run(rows: pd.DataFrame, arm: Arm, metric: str, key: str) -> ArmRun:
-    states = [str(state) for state in rows["state"]]
-    state = next((s for s in states if s != "finished"), "finished")
-    keys = tuple(sorted({_text(k) for k in rows[key].dropna()}, key=natural))
-    values = [float(v) for v in rows[metric].to_numpy(dtype=float, na_value=math.nan)]
+class _Episode(NamedTuple):
+    """What of an episode a comparison needs."""
+
+    state: str
+    reason: Any
+    key: Any
+    value: float
+
+
+def _run(run_id: str, rows: Sequence[_Episode], arm: Arm, metric: str) -> ArmRun:
+    state = next((row.state for row in rows if row.state != "finished"), "finished")
+    keys = tuple(sorted({_text(row.key) for row in rows if not missing(row.key)}, key=natural))
+    values = [row.value for row in rows]
     finite = all(math.isfinite(v) for v in values)
     return ArmRun(
-        run_id=str(rows["run_id"].iloc[0]),
+        run_id=run_id,
         arm=arm,
         state=state,
         episodes=len(rows),
         keys=keys,
         value=math.fsum(values) / len(values) if finite else math.nan,
-        reason=_unfinished(rows, states, state) or ("" if finite else _not_finite(metric, values)),
+        reason=_unfinished(rows, state) or ("" if finite else _not_finite(metric, values)),
     )
 
 
-def _unfinished(rows: pd.DataFrame, states: Sequence[str], state: str) -> str:
+def _unfinished(rows: Sequence[_Episode], state: str) -> str:
     if state == "finished":
         return ""
-    count = sum(s != "finished" for s in states)
-    which = f"{count} of {len(states)} episodes {state}" if len(states) > 1 else state
-    why = next((str(r) for s, r in zip(states, rows["reason"], strict=True) if s == state and isinstance(r, str) and r), "")
+    count = sum(row.state != "finished" for row in rows)
+    which = f"{count} of {len(rows)} episodes {state}" if len(rows) > 1 else state
+    why = next((row.reason for row in rows if row.state == state and isinstance(row.reason, str) and row.reason), "")
     return f"{which}: {why}" if why else which
 
 
@@ -212,6 +225,16 @@ def _compare(values: Mapping[Arm, list[float]], **options: Any) -> Comparison | 
     return compare(values["treatment"], values["control"], **options)
 
 
+def _by_rule(counted: Sequence[ExcludedRun], unfinished: Unfinished) -> tuple[str, ...]:
+    if not counted:
+        return ()
+    one = len(counted) == 1
+    as_what = "the worst value of any run" if unfinished == "worst" else "the last value logged"
+    who = ", ".join(run.run_id for run in counted[:MOST_VALUES]) + (" ..." if len(counted) > MOST_VALUES else "")
+    runs, count = ("run", "counts") if one else ("runs", "count")
+    return (f"{len(counted)} {runs} that did not finish with a result {count} as {as_what}: {who}",)
+
+
 def _warnings(runs: Sequence[ArmRun], pair_by: str | None) -> tuple[str, ...]:
     found = []
     several = [run for run in runs if run.episodes > 1]
@@ -220,8 +243,8 @@ def _warnings(runs: Sequence[ArmRun], pair_by: str | None) -> tuple[str, ...]:
         found.append(f"{len(several)} {runs_hold} several episodes: {it} counts once, by the mean of its episodes.")
     arms: tuple[Arm, ...] = ("treatment", "control")
     for arm in arms:
-        keys = [run.keys[0] for run in runs if run.arm == arm and len(run.keys) == 1]
-        repeated = sorted({key for key in keys if keys.count(key) > 1}, key=natural)
+        keys = Counter(run.keys[0] for run in runs if run.arm == arm and len(run.keys) == 1)
+        repeated = sorted((key for key, many in keys.items() if many > 1), key=natural)
         if repeated:
             found.append(_repeated(arm, pair_by, repeated))
     return tuple(found)

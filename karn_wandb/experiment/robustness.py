@@ -77,8 +77,8 @@ def tally(found: Sequence[Reanalysis]) -> dict[Verdict, int]:
 
 
 def by_rule(found: Sequence[Reanalysis]) -> dict[str, Verdict]:
-    """The verdict of the primary test under each rule."""
-    test = next((each.reading.test for each in found if each.primary), None)
+    """The verdict of the primary test under each rule, the claim's own first; empty where the primary one has none."""
+    test = next((each.reading.test for each in found if each.primary and each.reading.verdict), None)
     return {each.runs: each.reading.verdict for each in found if each.reading.test == test and each.reading.verdict}
 
 

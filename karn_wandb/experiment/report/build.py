@@ -16,7 +16,7 @@ from karn_wandb.experiment.claims import Claims, read_claims
 from karn_wandb.experiment.decide import Decision, decide, default_claims
 from karn_wandb.experiment.declarations import declaration
 from karn_wandb.experiment.experiment import Experiment
-from karn_wandb.experiment.report import declared, tables, threats
+from karn_wandb.experiment.report import declared, selection, tables, threats
 from karn_wandb.experiment.report.arms import Arms, arms_of
 from karn_wandb.experiment.report.attribution import attribution
 from karn_wandb.experiment.report.content import ClaimContent, Content, Declared, SlotAttribution, Threat
@@ -62,7 +62,7 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
         contributions=contributed,
         validity=CounterfactualValidityNote(),
         parameters=tables.parameters(runs, arms.order()),
-        threats=_threats(experiment, family, arms, decisions=decisions, by_slot=by_slot, slots=slots),
+        threats=_threats(experiment, family, arms, judged, plan, decisions=decisions, by_slot=by_slot, slots=slots),
         methods=paragraphs,
         citations=citations(paragraphs),
         versions=versions(episodes),
@@ -115,16 +115,22 @@ def _threats(
     experiment: Experiment,
     family: Claims | None,
     arms: Arms,
+    judged: Sequence[ClaimContent],
+    plan: Declared | None,
     *,
     decisions: Sequence[Decision],
     by_slot: Sequence[Decision],
     slots: Sequence[SlotAttribution],
 ) -> tuple[Threat, ...]:
-    found = [*threats.of_plan(family)]
+    episodes = experiment.episodes
+    found = [*threats.of_plan(family), *selection.of_experiment(experiment, family, plan, arms)]
     planned = family.planned_runs if family else None
+    by_rule = {claim.name: claim.robustness.verdicts_by_rule for claim in judged if claim.robustness}
     by_claim = {
-        decision.claim.name: tuple(
-            threats.of_claim(experiment.episodes, decision, tables.flow(experiment.episodes, decision, arms), runs_planned)
+        decision.claim.name: (
+            *threats.of_claim(episodes, decision, tables.flow(episodes, decision, arms), runs_planned),
+            *selection.of_rules(by_rule.get(decision.claim.name, {})),
+            *selection.of_claim(episodes, decision, arms, runs_planned),
         )
         for family_of, runs_planned in ((decisions, planned), (by_slot, None))
         for decision in family_of
