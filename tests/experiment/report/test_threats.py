@@ -176,8 +176,6 @@ def test_a_threat_to_some_claims_names_them_and_one_to_all_is_said_once(threats)
         ("Left out", "1 of 6 runs of none had no partner in the other arm. (Claim: a.)"),
         (
             "Robustness",
-            (
-                "The verdict hangs on which runs count. Finished: worse; unfinished at the last value: inconclusive. (Claim: b.)"
-            ),
+            ("The verdict hangs on which runs count. Finished: worse; unfinished at the last value: inconclusive. (Claim: b.)"),
         ),
     ]
