@@ -133,7 +133,7 @@ def runs_of(episodes: pd.DataFrame, arm: Filter, role: Arm, metric: str, key: st
     Raises:
         SourceError: The filter selects no run.
     """
-    chosen = _arm(episodes, arm)
+    chosen = _arm(episodes, arm, list(dict.fromkeys(("run_id", "state", "reason", metric, key))))
     values = chosen[metric].to_numpy(dtype=float, na_value=math.nan).tolist()
     rows: defaultdict[str, list[_Episode]] = defaultdict(list)
     for run, *row in zip(chosen["run_id"], chosen["state"], chosen["reason"], chosen[key], values, strict=True):
@@ -151,8 +151,8 @@ def _check_column(episodes: pd.DataFrame, name: str, role: str) -> None:
     )
 
 
-def _arm(episodes: pd.DataFrame, arm: Filter) -> pd.DataFrame:
-    chosen = episodes[select(episodes, arm)]
+def _arm(episodes: pd.DataFrame, arm: Filter, columns: Sequence[str]) -> pd.DataFrame:
+    chosen = episodes.loc[select(episodes, arm), columns]
     if chosen.empty:
         raise SourceError(f"no run has {in_words(arm)}", do=" ".join(_values_of(episodes, name) for name in arm))
     return chosen

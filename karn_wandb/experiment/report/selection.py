@@ -138,16 +138,16 @@ def of_rules(verdicts: Mapping[str, Verdict]) -> Iterator[Threat]:
 def of_claim(episodes: pd.DataFrame, decision: Decision, arms: Arms, planned: int | None) -> Iterator[Threat]:
     """What threatens one comparison by how its runs came about."""
     claim = decision.claim
-    sides = [(arms.label(arm), episodes[select(episodes, arm)]) for arm in (claim.control, claim.treatment)]
-    yield from _tuning(sides, claim)
-    yield from _stopping(sides, planned)
+    arms_of_claim = [(arms.label(arm), select(episodes, arm).tolist()) for arm in (claim.control, claim.treatment)]
+    yield from _tuning([(label, _configurations(episodes, chosen, claim)) for label, chosen in arms_of_claim])
+    times = episodes[["run_id", "state", "started", "ended_at"]]
+    yield from _stopping([(label, times[chosen]) for label, chosen in arms_of_claim], planned)
 
 
-def _tuning(sides: Sequence[tuple[str, pd.DataFrame]], claim: Claim) -> Iterator[Threat]:
+def _tuning(tried: Sequence[tuple[str, int]]) -> Iterator[Threat]:
     """Arms that were tried in different numbers of configurations."""
-    tried = [_configurations(rows, claim) for _, rows in sides]
-    if tried[0] != tried[1]:
-        many = " and ".join(f"{label} in {count(n, 'configuration')}" for (label, _), n in zip(sides, tried, strict=True))
+    if len({n for _, n in tried}) > 1:
+        many = " and ".join(f"{label} in {count(n, 'configuration')}" for label, n in tried)
         yield Threat(
             "Tuning",
             f"Apart from random seeds there are runs of {many}. The arm that was tried in more gains where the best of them was "
@@ -155,27 +155,25 @@ def _tuning(sides: Sequence[tuple[str, pd.DataFrame]], claim: Claim) -> Iterator
         )
 
 
-def _configurations(rows: pd.DataFrame, claim: Claim) -> int:
+def _configurations(episodes: pd.DataFrame, chosen: Sequence[bool], claim: Claim) -> int:
     """Different configurations among the runs of an arm, apart from the factor, random seeds, and what names each run."""
-    factors = {column_of(rows, name) for arm in (claim.treatment, claim.control) for name in arm}
-    runs = rows.drop_duplicates("run_id")
-    kept = [
-        column
-        for column in runs.columns
-        if column.startswith("config.") and column not in factors and column != claim.pair_by and "seed" not in column.lower()
-    ]
-    texts = runs[kept].astype(str)
-    varying = [name for name in kept if not _constant(texts[name]) and not _names_each(runs[name])]
-    return len(texts[varying].drop_duplicates()) if varying else 1
+    factors = {column_of(episodes, name) for arm in (claim.treatment, claim.control) for name in arm}
+    last = {run: place for place, (run, kept) in enumerate(zip(episodes["run_id"], chosen, strict=True)) if kept}
+    varying = []
+    for name in episodes.columns:
+        if not name.startswith("config.") or name in factors or name == claim.pair_by or "seed" in name.lower():
+            continue
+        column = episodes[name].tolist()
+        values = [column[place] for place in last.values()]
+        texts = tuple(map(str, values))
+        if len(set(texts)) > 1 and not _names_each(values):
+            varying.append(texts)
+    return len(set(zip(*varying, strict=True))) if varying else 1
 
 
-def _constant(values: pd.Series[str]) -> bool:
-    return bool((values == values.iloc[0]).all())
-
-
-def _names_each(values: pd.Series[float]) -> bool:
-    """Whether a column names the run: different in each, and no measure with decimals, as a learning rate is."""
-    return values.astype(str).is_unique and not pd.api.types.is_float_dtype(values)
+def _names_each(values: Sequence[object]) -> bool:
+    """Whether values name the run: different in each, and no measure with decimals, as a learning rate is."""
+    return len(set(map(str, values))) == len(values) and not any(isinstance(value, float) for value in values)
 
 
 def _stopping(sides: Sequence[tuple[str, pd.DataFrame]], planned: int | None) -> Iterator[Threat]:
