@@ -47,7 +47,7 @@ def robustness(episodes: pd.DataFrame, decision: Decision) -> Robustness | None:
 def table(found: Robustness) -> Table:
     """A row for each analysis."""
     columns = ("runs", "values", "test", "of", "difference", "interval", "p, two-sided", "verdict")
-    return Table(columns, tuple(map(_row, found.analyses)), frozenset(columns[4:7]))
+    return Table(columns, tuple(map(_row, found.analyses)), frozenset({"values", *columns[4:7]}))
 
 
 def _row(each: Reanalysis) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ def _row(each: Reanalysis) -> tuple[str, ...]:
     alone = reading.aggregate == "probability of improvement"
     return (
         each.runs,
-        f"{each.n_treatment} against {each.n_control}",
+        f"{each.n_treatment} v {each.n_control}",
         reading.test + (", primary" if each.primary else ""),
         reading.aggregate,
         number(reading.estimate, signed=not alone),
