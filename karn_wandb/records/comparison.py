@@ -8,6 +8,8 @@ from karn_wandb.records._kinds import Bounds, Count, Fraction
 from karn_wandb.records._record import Record, record
 
 Verdict = Literal["better", "worse", "equivalent", "non-inferior", "inconclusive"]
+Unfinished = Literal["left_out", "worst", "last"]
+"""What a run counts as that did not finish, or lacks the metric: nothing, the worst value of any run, or its last value."""
 Confidence = Annotated[float, Bounds(0.5, 0.9999)]
 
 
@@ -112,7 +114,7 @@ class Pair(Record):
 
 @record
 class ExcludedRun(Record):
-    """A run that was not analysed, and why; none is left out silently.
+    """A run that was not analysed, or not by a result of its own, and why; none is left out silently.
 
     Attributes:
         run_id: The run.
@@ -145,6 +147,8 @@ class ExperimentAggregation(Record):
         pairs: Matched runs.
         unmatched: Runs that have no partner.
         excluded: Runs that were not analysed, and why.
+        unfinished: What runs count as that did not finish or lack the metric.
+        counted: Those of them that were analysed, and as what.
         values: The metric of each run of `run_ids`, in their order.
         input_hash: SHA-256 of the analysed values and options: the same input gives the same report.
         warnings: What a careful reader must know of how runs became values; the comparison has warnings of its own.
@@ -163,6 +167,8 @@ class ExperimentAggregation(Record):
     pairs: tuple[Pair, ...] = ()
     unmatched: tuple[ExcludedRun, ...] = ()
     excluded: tuple[ExcludedRun, ...] = ()
+    unfinished: Unfinished = "left_out"
+    counted: tuple[ExcludedRun, ...] = ()
     values: tuple[float, ...] = ()
     input_hash: str = ""
     warnings: tuple[str, ...] = ()
