@@ -54,7 +54,7 @@ THIRD_PARTY = {
     "schema": {"msgspec"},  # a row's text column is the records' codec
     "capture": {"torch", "numpy"},
     "attribution": {"numpy", "scipy"},
-    "statistics": {"numpy", "scipy", "statsmodels"},
+    "statistics": {"numpy", "scipy"},
     "analysis": {"numpy"},
     "charts": {"vl_convert"},
     "sinks": {"wandb", "rich", "pyarrow", "msgspec", "numpy", "platformdirs"},

@@ -23,9 +23,10 @@ from karn_wandb.records import (
     EpisodeOutcome,
     EpochSnapshot,
     Record,
+    RunInfo,
     TelemetryEvent,
 )
-from karn_wandb.schema.config import user_config
+from karn_wandb.schema.config import CLAIMS_KEY, claims_config, user_config
 
 R = TypeVar("R", bound=Record)
 Row = dict[str, Any]
@@ -36,9 +37,13 @@ EPISODES = {
     "run_id": TEXT, "name": TEXT, "group": TEXT, "rank": WHOLE, "source": TEXT, "state": TEXT, "reason": TEXT,
     "env_id": WHOLE, "episode_idx": WHOLE, "base_seed": WHOLE, "epochs": WHOLE,
     "final_accuracy": NUMBER, "final_loss": NUMBER, "best_accuracy": NUMBER, "total_params": WHOLE, "host_params": WHOLE,
-    "wall_clock_s": NUMBER, "git_commit": TEXT, "started": TIME,
+    "wall_clock_s": NUMBER, "git_commit": TEXT, "started": TIME, "ended_at": TIME, "claims_sha256": TEXT, "claims": TEXT,
 }  # fmt: skip
-"""Columns of every frame of episodes; after them come `config.*` and `episode.*`. `rank` is that of its process."""
+"""Columns of every frame of episodes; after them come `config.*` and `episode.*`.
+
+`rank` is that of its process, `ended_at` when its outcome was logged. `claims` is the text of the claims file the run was
+started with, missing where only the hash is known.
+"""
 
 EPOCHS = {
     **_KEYS,
@@ -175,6 +180,7 @@ class _Episode:
 
     context: EpisodeContext | None = None
     outcome: EpisodeOutcome | None = None
+    ended: datetime | None = None
     snapshots: dict[int, EpochSnapshot] = field(default_factory=dict)
     scoped: bool = False
     began: datetime | None = None
@@ -187,11 +193,11 @@ class _Episode:
             case EpisodeContext():
                 self.context = event.data
             case EpisodeOutcome():
-                self.outcome = event.data
+                self.outcome, self.ended = event.data, event.timestamp
             case EpochSnapshot():
                 self.snapshots[event.data.epoch] = event.data
                 self.trained = event.timestamp
-                self.outcome = None  # it was resumed after it had ended
+                self.outcome = self.ended = None  # it was resumed after it had ended
 
 
 def _episode_rows(run: RunData) -> Iterator[Row]:
@@ -202,7 +208,7 @@ def _episode_rows(run: RunData) -> Iterator[Row]:
     process = found[0, 0]  # a run of many episodes has its own context and outcome there, which are no episode
     if len(found) > 1 and not process.scoped and not process.snapshots:
         del found[0, 0]
-    config = flatten({"config": user_config(run.config)})
+    run_wide = {**flatten({"config": user_config(run.config)}), **_declared(run)}
     for (env_id, episode_idx), episode in found.items():
         context = episode.context or process.context or _configured(run.config)
         yield {
@@ -216,8 +222,30 @@ def _episode_rows(run: RunData) -> Iterator[Row]:
             **_ending(run, episode.outcome),
             **(_origin(context) if context else {"started": run.started}),
             **_results(episode),
-            **config,
+            "ended_at": episode.ended,
+            **run_wide,
         }
+
+
+def _declared(run: RunData) -> Row:
+    """The claims file the run was started with: what its first process logged; of an older run, what its config says.
+
+    A process that resumed the run may have brought another file, but not declared it before the run. It leaves its text in
+    the config, which runs whose log never holds one do not.
+    """
+    first = next((event.data for event in run.telemetry if isinstance(event.data, RunInfo)), None)
+    said = run.config.get(CLAIMS_KEY)
+    said = said if isinstance(said, dict) else {}
+    text = _text(said, "text")
+    if first is not None and (first.claims or text):
+        text, said = first.claims, {}
+    said = claims_config(text).get(CLAIMS_KEY, said)
+    return {"claims_sha256": _text(said, "sha256") or None, "claims": text or None}
+
+
+def _text(said: Mapping[str, Any], name: str) -> str:
+    value = said.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _configured(config: Mapping[str, Any]) -> EpisodeContext | None:

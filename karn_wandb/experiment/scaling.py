@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from karn_wandb.experiment.aggregation import Filter, check_numbers, natural, runs_of
+from karn_wandb.experiment.aggregation import Filter, check_numbers, runs_of
 from karn_wandb.experiment.baseline import never_grown
 from karn_wandb.experiment.decide import CONTROL_NAMES
 from karn_wandb.experiment.experiment import Experiment
 from karn_wandb.experiment.filters import ARM_COLUMNS, select
+from karn_wandb.experiment.matching import natural
 from karn_wandb.records import (
     CurvePart,
     CurvePoint,

@@ -16,8 +16,8 @@ from scipy import stats
 
 from karn_wandb.errors import StatisticsError
 from karn_wandb.records import EquivalentCost, Estimate, ScalingFit
+from karn_wandb.statistics.bootstrap import batches
 from karn_wandb.statistics.inputs import LARGEST, Floats, check_confidence, generators
-from karn_wandb.statistics.intervals import batches
 from karn_wandb.statistics.power import FEWEST_RUNS
 from karn_wandb.statistics.power_law import EXPONENTS, FARTHEST, PowerLaws, fit_power_laws
 
