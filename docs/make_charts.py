@@ -22,7 +22,7 @@ from karn_wandb.experiment.report.document import document
 from karn_wandb.experiment.runs import RunData
 from karn_wandb.records import EpochSnapshot, TelemetryEvent, TelemetryEventType
 from tests.attribution_example import NAMES, matrix
-from tests.report_runs import Made, controls, run
+from tests.report_runs import Made, controls, of_sizes, run
 
 FOLDER = Path(__file__).parent / "charts"
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -69,7 +69,7 @@ def of_a_run() -> Iterator[Sample]:
 
 
 def _of_reports() -> Iterator[Sample]:
-    for runs in (_grown(), _with_controls()):
+    for runs in (_grown(), _with_controls(), _of_sizes()):
         content = build_report(Experiment(runs)).content
         for section in document(content).sections:
             for block in section.blocks:
@@ -123,6 +123,17 @@ def _with_controls() -> tuple[RunData, ...]:
     without = {slot: (full - mean + rng.normal(scale=0.5, size=6)).round(2).tolist() for slot, mean in causal.items()}
     removal = {slot: (1.8 * mean + 0.6 + rng.normal(scale=0.4, size=6)).round(2).tolist() for slot, mean in causal.items()}
     return tuple(map(run, controls(full.round(2).tolist(), without, **removal)))
+
+
+def _of_sizes() -> tuple[RunData, ...]:
+    """The host alone at four sizes, four random seeds each, and grown to what is more than its largest."""
+    rng = np.random.default_rng(10)
+
+    def reached(params: float) -> list[float]:
+        return (88 - 2600 * params**-0.42 + rng.normal(scale=0.8, size=4)).round(2).tolist()
+
+    sizes = {params: reached(params) for params in (6_300, 25_000, 100_000, 250_000)}
+    return tuple(map(run, of_sizes(sizes, reached(400_000))))
 
 
 def small(png: bytes) -> bytes:

@@ -3,6 +3,7 @@
     python -m examples.train --seed 0 --controller heuristic --out runs
     python -m examples.train --seed 0 --controller none --out runs        the host alone: same start, same batches
     python -m examples.train --seed 0 --disabled-slot early --out runs    a control run: nothing germinates in that slot
+    python -m examples.train --seed 0 --controller none --width 16 --out runs    a larger host, for the scaling curve
 
 With the same random seed all arms see the same initial weights and the same batches in the same order, and a seed module
 of a slot starts with the same weights. So the host alone is the same run until the first seed module is blended in, and
@@ -271,12 +272,20 @@ def parser() -> argparse.ArgumentParser:
         default="none",
         help="slot in which nothing ever germinates: a control run for its causal contribution",
     )
+    made.add_argument("--width", type=_width, default=8, help="channels of the host's first block, a multiple of 4")
     made.add_argument("--out", type=Path, default=Path("runs"), help="folder for the offline run")
     made.add_argument("--epochs", type=int, default=30, help="epochs to train")
     made.add_argument("--data-root", type=Path, help="folder with CIFAR-10; photo patches without it")
     made.add_argument("--baseline", type=Path, help="folder with the paired host-only run")
     made.add_argument("--claims", help="file of the hypotheses that the runs are made for, kept in the run")
     return made
+
+
+def _width(text: str) -> int:
+    width = int(text)
+    if width < 4 or width % 4:
+        raise argparse.ArgumentTypeError(f"{width} is no positive multiple of 4")
+    return width
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -291,7 +300,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """The command line."""
     options = parsed()
-    recipe = Recipe(epochs=options.epochs)
+    recipe = Recipe(epochs=options.epochs, width=options.width)
     options.out.mkdir(parents=True, exist_ok=True)
     train(
         options.seed,

@@ -38,8 +38,9 @@ HOST_PARAMS, SEED_PARAMS = 100_000, 30_000
 class Made:
     """A run to be made: `finals` are the final accuracies of its episodes, None for an episode that logged none.
 
-    `removal` are removal costs of slots, of which the disabled one stays dormant. `claims` is the text of the claims file it
-    was started with, `began` when that was, in minutes after `WHEN`, and `ended` when it ended, None without an outcome.
+    `removal` are removal costs of slots, of which the disabled one stays dormant; `seconds` is how long it trained. `claims` is
+    the text of the claims file it was started with, `began` when that was, in minutes after `WHEN`, and `ended` when it
+    ended, None without an outcome.
     """
 
     run_id: str
@@ -56,6 +57,8 @@ class Made:
     name: str = ""
     source: str = "./runs"
     git_commit: str = "c0ffee"
+    host_params: int = HOST_PARAMS
+    seconds: float = 0.0
     data_hash: str = ""
     claims: str = ""
     began: int = 0
@@ -82,6 +85,20 @@ def controls(full: Sequence[float], without: Mapping[str, Sequence[float]], **re
             for slot, values in without.items()
             if seed < len(values)
         ]
+    return made
+
+
+def of_sizes(sizes: Mapping[int, Sequence[float]], grown: Sequence[float] = (), host: int = HOST_PARAMS) -> list[Made]:
+    """Host-only runs of several sizes, a random seed each, and grown runs on one of them; time goes with size."""
+    made = [
+        Made(f"host-{params}-{seed}", "none", seed, (value,), host_params=params, seconds=params / 1e3 + seed)
+        for params, values in sizes.items()
+        for seed, value in enumerate(values)
+    ]
+    made += [
+        Made(f"grown-{seed}", "heuristic", seed, (value,), shapley={"early": 2.0}, host_params=host, seconds=host / 500)
+        for seed, value in enumerate(grown)
+    ]
     return made
 
 
@@ -130,7 +147,9 @@ def run(made: Made) -> RunData:
 def _episode(made: Made, episode: int, final: float | None) -> list[TelemetryEvent]:
     found = [] if made.seed is None else [_event(TelemetryEventType.EPISODE_STARTED, _context(made), episode)]
     epochs = range(made.epochs + 1)
-    found += [_event(TelemetryEventType.EPOCH_COMPLETED, _snapshot(made, epoch, final), episode) for epoch in epochs]
+    for epoch in epochs:
+        at = WHEN + timedelta(seconds=made.seconds * epoch / made.epochs)
+        found.append(replace(_event(TelemetryEventType.EPOCH_COMPLETED, _snapshot(made, epoch, final), episode), timestamp=at))
     if made.shapley or made.removal:
         found.append(_event(TelemetryEventType.COUNTERFACTUAL_MATRIX_COMPUTED, _matrix(made), episode))
     if made.ended is not None:
@@ -153,7 +172,7 @@ def _context(made: Made) -> EpisodeContext:
         torch_seed=made.seed,
         numpy_seed=made.seed,
         host_architecture="cnn",
-        host_params=HOST_PARAMS,
+        host_params=made.host_params,
         slot_config={},
         max_epochs=made.epochs,
         task_type="classification",
@@ -171,9 +190,9 @@ def _snapshot(made: Made, epoch: int, final: float | None) -> EpochSnapshot:
         epoch=epoch,
         val_accuracy=reached,
         val_loss=loss,
-        host_params=HOST_PARAMS,
+        host_params=made.host_params,
         total_seed_params=grown,
-        total_params=HOST_PARAMS + grown,
+        total_params=made.host_params + grown,
     )
     stage = SeedStage.TRAINING if epoch < made.epochs else SeedStage.FOSSILIZED
     names = [slot for slot in (*made.shapley, *made.removal) if slot != made.config.get("disabled_slot")] if epoch else []

@@ -117,12 +117,12 @@ class MorphogeneticAnalytics:
         return ratio if math.isfinite(ratio) else None
 
     def equivalent_traditional_params(self) -> int | None:
-        """Parameters of a host-only model with our accuracy, read off host-only models of several sizes.
+        """Parameters of a host-only model with our accuracy, read off the curve through host-only models of several sizes.
 
         Rests on `HostBaseline.host_only_sizes`, the final accuracies of host-only models, and on the accuracy now:
-        before the end of training it says how large a model we have already caught up with. It has no interval. None
-        without an accuracy, with fewer than two sizes, and when the accuracy is outside what those sizes reach: nothing
-        is extrapolated.
+        before the end of training it says how large a model we have already caught up with. It has no interval: the report
+        gives the same number with one. None without an accuracy, with fewer than four sizes, and when the accuracy is
+        outside what those sizes reach: nothing is extrapolated.
 
         Raises:
             StatisticsError: A size is below 1 parameter.

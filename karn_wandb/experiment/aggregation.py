@@ -141,6 +141,13 @@ def runs_of(episodes: pd.DataFrame, arm: Filter, role: Arm, metric: str, key: st
     return [_run(run, rows[run], role, metric) for run in sorted(rows)]
 
 
+def check_numbers(episodes: pd.DataFrame, name: str, role: str) -> None:
+    """Raise `StatisticsError` unless the episodes have a column of that name, of numbers."""
+    _check_column(episodes, name, role)
+    if not pd.api.types.is_numeric_dtype(episodes[name]) or pd.api.types.is_bool_dtype(episodes[name]):
+        raise StatisticsError(f"the {role} {name!r} is not numeric", do="Name a column of numbers.")
+
+
 def _check_column(episodes: pd.DataFrame, name: str, role: str) -> None:
     if name in episodes.columns:
         return

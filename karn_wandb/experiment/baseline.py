@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from karn_wandb.errors import SourceError
-from karn_wandb.experiment.experiment import load_experiment
+from karn_wandb.experiment.experiment import Experiment, load_experiment
 from karn_wandb.pipeline import standing
 from karn_wandb.records import EpochSnapshot, HostBaseline
 
@@ -30,9 +30,8 @@ def paired_baseline(source: str | Path, base_seed: int, host_params: int = 0) ->
         SourceError: There is no such run; the message says which seeds there are.
     """
     experiment = load_experiment(source)
-    host_only = experiment.epochs.groupby("run_id")["total_seed_params"].max().fillna(0) == 0
     episodes = experiment.episodes
-    candidates = episodes[episodes["run_id"].map(host_only).eq(True) & (episodes["state"] == "finished")]  # noqa: FBT003 -- a comparison
+    candidates = episodes[episodes["run_id"].isin(never_grown(experiment)) & (episodes["state"] == "finished")]
     paired = candidates[candidates["base_seed"] == base_seed]
     if paired.empty:
         seeds = ", ".join(map(str, sorted(candidates["base_seed"].dropna().astype(int)))) or "none"
@@ -46,6 +45,12 @@ def paired_baseline(source: str | Path, base_seed: int, host_params: int = 0) ->
     run_id = str(paired.sort_values("started")["run_id"].iloc[-1])
     snapshots = [event.data for event in standing(experiment.events(run_id)) if isinstance(event.data, EpochSnapshot)]
     return replace(baseline_of(run_id, snapshots), host_only_sizes=_sizes(candidates))
+
+
+def never_grown(experiment: Experiment) -> frozenset[str]:
+    """The runs that logged epochs and never held a seed module."""
+    grown = experiment.epochs.groupby("run_id")["total_seed_params"].max().fillna(0)
+    return frozenset(map(str, grown.index[grown == 0]))
 
 
 def _sizes(host_only: pd.DataFrame) -> dict[int, float]:

@@ -37,7 +37,7 @@ EPISODES = {
     "run_id": TEXT, "name": TEXT, "group": TEXT, "rank": WHOLE, "source": TEXT, "state": TEXT, "reason": TEXT,
     "env_id": WHOLE, "episode_idx": WHOLE, "base_seed": WHOLE, "epochs": WHOLE,
     "final_accuracy": NUMBER, "final_loss": NUMBER, "best_accuracy": NUMBER, "total_params": WHOLE, "host_params": WHOLE,
-    "git_commit": TEXT, "started": TIME, "ended_at": TIME, "claims_sha256": TEXT, "claims": TEXT,
+    "wall_clock_s": NUMBER, "git_commit": TEXT, "started": TIME, "ended_at": TIME, "claims_sha256": TEXT, "claims": TEXT,
 }  # fmt: skip
 """Columns of every frame of episodes; after them come `config.*` and `episode.*`.
 
@@ -79,6 +79,8 @@ def episodes_frame(runs: Iterable[RunData]) -> pd.DataFrame:
     """A row per episode, and one for a run that has none, so that no run is lost.
 
     `final_*` are of the last epoch logged; `epochs` counts those from 1 on. Losses may be infinite or NaN, as logged.
+    `wall_clock_s` is the time from the episode's first record to its last epoch, seconds: validation, logging and, in a run
+    that was resumed, the time it did not run are in it.
     """
     rows = [row for run in runs for row in _episode_rows(run)]
     return frame_of(sorted(rows, key=_order), EPISODES)
@@ -181,9 +183,12 @@ class _Episode:
     ended: datetime | None = None
     snapshots: dict[int, EpochSnapshot] = field(default_factory=dict)
     scoped: bool = False
+    began: datetime | None = None
+    trained: datetime | None = None
 
     def take(self, event: TelemetryEvent) -> None:
         self.scoped |= event.scoped
+        self.began = self.began or event.timestamp
         match event.data:
             case EpisodeContext():
                 self.context = event.data
@@ -191,6 +196,7 @@ class _Episode:
                 self.outcome, self.ended = event.data, event.timestamp
             case EpochSnapshot():
                 self.snapshots[event.data.epoch] = event.data
+                self.trained = event.timestamp
                 self.outcome = self.ended = None  # it was resumed after it had ended
 
 
@@ -271,6 +277,7 @@ def _results(episode: _Episode) -> Row:
         "final_loss": last.val_loss,
         "best_accuracy": max(accuracies, default=None),
         "total_params": last.total_params,
+        "wall_clock_s": (episode.trained - episode.began).total_seconds() if episode.began and episode.trained else None,
         **({} if last.host_params is None else {"host_params": last.host_params}),
     }
 

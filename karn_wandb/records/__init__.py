@@ -43,6 +43,16 @@ from karn_wandb.records.policy import (
     RewardComponents,
 )
 from karn_wandb.records.readings import Alert, ClaimReading, HealthReport, PolicyComparisonSummary, SeedContributionSummary
+from karn_wandb.records.scaling import (
+    CurvePart,
+    CurvePoint,
+    EquivalentCost,
+    Estimate,
+    Scaling,
+    ScalingFit,
+    ScalingRun,
+    ScalingTarget,
+)
 from karn_wandb.records.snapshots import EpochSnapshot, Gate, HostSnapshot, SlotSnapshot
 from karn_wandb.records.stages import GATE_BEFORE, LEGAL_TRANSITIONS, OCCUPIED, SeedStage, check_transition
 from karn_wandb.records.traces import BatchMetrics, DenseTrace, DenseTraceTrigger, GateEvaluationTrace, StageTransition
@@ -68,11 +78,15 @@ __all__ = [
     "CounterfactualMatrix",
     "CounterfactualResult",
     "CounterfactualValidityNote",
+    "CurvePart",
+    "CurvePoint",
     "DenseTrace",
     "DenseTraceTrigger",
     "EpisodeContext",
     "EpisodeOutcome",
     "EpochSnapshot",
+    "EquivalentCost",
+    "Estimate",
     "Estimator",
     "Evaluation",
     "EvaluationMethod",
@@ -101,6 +115,10 @@ __all__ = [
     "RemovalCost",
     "RewardComponents",
     "RunInfo",
+    "Scaling",
+    "ScalingFit",
+    "ScalingRun",
+    "ScalingTarget",
     "SeedContributionSummary",
     "SeedLayerNorm",
     "SeedLayerNorms",

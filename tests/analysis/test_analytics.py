@@ -153,11 +153,12 @@ def test_an_epoch_that_measures_nothing_claims_nothing_although_an_earlier_one_d
 
 
 class TestEquivalentParameters:
-    SIZES = HostBaseline(2.3, host_only_sizes={1_000: 50.0, 100_000: 70.0})
+    SIZES = HostBaseline(2.3, host_only_sizes={n: 100 - (20 + 400 * n**-0.5) for n in (100, 1_000, 10_000, 100_000)})
 
     def test_are_of_a_host_only_model_with_the_accuracy_now(self):
-        analytics = observed(self.SIZES, epoch(1, 55.0), epoch(2, 60.0), epoch(3))
-        assert analytics.equivalent_traditional_params() == 10_000
+        """On E + A n^-alpha through the sizes, which here is their own: 74 % lies where 400 n^-0.5 = 6."""
+        analytics = observed(self.SIZES, epoch(1, 55.0), epoch(2, 74.0), epoch(3))
+        assert analytics.equivalent_traditional_params() == round((400 / 6) ** 2)
         assert isinstance(analytics.equivalent_traditional_params(), int)
 
     @pytest.mark.parametrize(
@@ -165,10 +166,10 @@ class TestEquivalentParameters:
         [
             (epoch(1, 60.0),),
             (HostBaseline(2.3, final_host_only_accuracy=60.0), epoch(1, 60.0)),
-            (HostBaseline(2.3, host_only_sizes={1_000: 60.0}), epoch(1, 60.0)),
+            (HostBaseline(2.3, host_only_sizes={10: 50.0, 100: 60.0, 1_000: 65.0}), epoch(1, 60.0)),
             (SIZES, epoch(1)),
-            (SIZES, epoch(1, 49.0)),
-            (SIZES, epoch(1, 71.0)),
+            (SIZES, epoch(1, 39.0)),
+            (SIZES, epoch(1, 79.0)),
         ],
     )
     def test_are_unknown_without_sizes_around_the_accuracy(self, records):

@@ -56,7 +56,12 @@ ROWS = {
         {"slot": "a", "place": 0, "kind": "onset", "epoch": 1, "label": "onset 1"},
         {"slot": "a", "place": 0, "kind": "stage", "epoch": 0.5, "until": 2.5, "stage": "training"},
     ],
-    "parameters": [{"run": "a", "arm": "none", "params": 100_000, "value": 61.0}],
+    "parameters": [
+        {"kind": "run", "run": "a", "arm": "none", "params": 100_000, "value": 61.0},
+        {"kind": "mean", "params": 100_000, "value": 61.0},
+        {"kind": "front", "params": 100_000, "value": 61.0},
+        {"kind": "front", "params": 130_000, "value": 64.0},
+    ],
     "removal_vs_causal": [
         {
             "slot": "early",
@@ -85,6 +90,17 @@ ROWS = {
             "sure": True,
             "label": "+2.00",
         },
+    ],
+    "scaling": [
+        {"kind": "curve", "part": "measured", "cost": 1_000, "value": 50.0, "low": 49.0, "high": 51.0},
+        {"kind": "curve", "part": "measured", "cost": 10_000, "value": 60.0, "low": 59.0, "high": 61.0},
+        {"kind": "curve", "part": "above", "cost": 10_000, "value": 60.0, "low": 59.0, "high": 61.0},
+        {"kind": "curve", "part": "above", "cost": 30_000, "value": 64.0, "low": 60.0, "high": 68.0},
+        {"kind": "run", "arm": "the host alone", "run": "a", "cost": 1_000, "value": 50.5},
+        {"kind": "run", "arm": "heuristic", "run": "b", "cost": 5_000, "value": 61.0},
+        {"kind": "mean", "arm": "heuristic", "cost": 5_000, "value": 61.0},
+        {"kind": "interval", "arm": "heuristic", "cost": 8_000, "until": 30_000, "value": 61.0, "open": True},
+        {"kind": "arrow", "arm": "heuristic", "cost": 5_000, "until": 12_000, "value": 61.0, "side": "right", "label": "2.4 ×"},
     ],
     "shapley": [
         {"slot": "early", "run": "a", "arm": "none", "kind": "run", "mean": 2.0, "low": 1.0, "high": 3.0},
@@ -166,7 +182,7 @@ def test_inline_charts_take_the_colour_of_the_text_around_them():
 
 def test_an_arm_keeps_its_colour_when_others_are_missing():
     arms = {"arm": ["none", "heuristic", "policy"]}
-    row = {"run": "a", "arm": "policy", "params": 100_000, "value": 61.0}
+    row = {"kind": "run", "run": "a", "arm": "policy", "params": 100_000, "value": 61.0}
     alone = charts.to_svg(charts.fill("parameters", [row], domains=arms))
     among = charts.to_svg(charts.fill("parameters", [{**row, "arm": arm} for arm in arms["arm"]], domains=arms))
     assert "#009E73" in alone  # third of the palette, as its place in the domain is the third
@@ -199,7 +215,7 @@ def test_unknown_charts_and_titles_are_errors():
         charts.fill("pie", [])
     assert str(unknown.value) == (
         "there is no chart 'pie'. The charts are arms, coalition_strip, coalitions, difference, flow, interactions, "
-        "learning_curves, onset, parameters, removal_vs_causal, shapley, slot_values, waterfall."
+        "learning_curves, onset, parameters, removal_vs_causal, scaling, shapley, slot_values, waterfall."
     )
     with pytest.raises(UsageError) as title:
         charts.fill("arms", [], z="depth")
@@ -208,7 +224,9 @@ def test_unknown_charts_and_titles_are_errors():
 
 def test_names_cannot_reorder_a_picture_nor_break_it():
     """U+202E turns the text behind it around; U+0000 may stand in no XML."""
-    svg = charts.to_svg(charts.fill("parameters", [{"arm": "a\u202e\0", "params": 1, "value": 2.0}], title="t\u202e\0"))
+    svg = charts.to_svg(
+        charts.fill("parameters", [{"kind": "run", "arm": "a\u202e\0", "params": 1, "value": 2.0}], title="t\u202e\0")
+    )
     said = "".join(ET.fromstring(svg).itertext())  # noqa: S314 -- drawn a line above
     assert "t\\u202e\\x00" in said
     assert "a\\u202e\\x00" in said

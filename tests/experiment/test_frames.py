@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
@@ -89,7 +89,7 @@ def test_an_episode_is_told_by_its_last_epoch():
         outcome(epochs=2, final_accuracy=1.0),
     )
     row = only(episodes_frame([replace(found, name="n", group="g")]))
-    assert {name: row[name] for name in EPISODES} == {
+    assert {name: row[name] for name in EPISODES if name != "wall_clock_s"} == {
         "run_id": "r",
         "name": "n",
         "group": "g",
@@ -336,3 +336,14 @@ def test_the_order_of_runs_changes_nothing(frame_of):
         run(context(), epoch(1), event("COUNTERFACTUAL_MATRIX_COMPUTED", MATRIX), run_id=name, config={name: 1}) for name in "abc"
     ]
     assert frame_of(runs).equals(frame_of(runs[::-1]))
+
+
+def test_wall_clock_time_is_from_the_first_record_of_an_episode_to_its_last_epoch():
+    """Not to its outcome, and not that of another episode."""
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
+    events = [context(), epoch(0), epoch(1), outcome(epochs=1)]
+    timed = [replace(e, timestamp=begun + timedelta(seconds=s)) for e, s in zip(events, (0, 5, 92.5, 300), strict=True)]
+    later = [replace(e, timestamp=e.timestamp + timedelta(seconds=400), episode_idx=1) for e in timed]
+    frame = episodes_frame([run(*timed, *later), run(context(), outcome(epochs=1), run_id="s")])
+    assert list(frame["wall_clock_s"][:2]) == [92.5, 92.5]
+    assert math.isnan(frame["wall_clock_s"][2]), "without an epoch nothing says how long it trained"

@@ -16,7 +16,7 @@ from karn_wandb.experiment.claims import Claims, read_claims
 from karn_wandb.experiment.decide import Decision, decide, default_claims
 from karn_wandb.experiment.declarations import declaration
 from karn_wandb.experiment.experiment import Experiment
-from karn_wandb.experiment.report import declared, selection, tables, threats
+from karn_wandb.experiment.report import declared, scaling, selection, tables, threats
 from karn_wandb.experiment.report.arms import Arms, arms_of
 from karn_wandb.experiment.report.attribution import attribution
 from karn_wandb.experiment.report.content import ClaimContent, Content, Declared, SlotAttribution, Threat
@@ -49,7 +49,8 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
     slots = attribution(experiment.shapley, states, arms)
     plan = _declared(episodes, family)
     judged = tuple(_claim(episodes, decision, arms, len(decisions), plan) for decision in decisions)
-    paragraphs = methods(runs, decisions, family, slots, contributed)
+    scaled, no_scaling = scaling.scaled(experiment, arms)
+    paragraphs = (*methods(runs, decisions, family, slots, contributed), *scaling.methods(scaled))
     content = Content(
         title=title or "Experiment report",
         filters=in_words(experiment.filters or {}),
@@ -58,11 +59,16 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
         arms=arms.order(),
         runs=runs,
         curves=curves(experiment.epochs, states, arms),
+        scaling=scaled,
+        no_scaling=no_scaling,
         attribution=slots,
         contributions=contributed,
         validity=CounterfactualValidityNote(),
         parameters=tables.parameters(runs, arms.order()),
-        threats=_threats(experiment, family, arms, judged, plan, decisions=decisions, by_slot=by_slot, slots=slots),
+        threats=(
+            *_threats(experiment, family, arms, judged, plan, decisions=decisions, by_slot=by_slot, slots=slots),
+            *scaling.threats(scaled),
+        ),
         methods=paragraphs,
         citations=citations(paragraphs),
         versions=versions(episodes),
@@ -147,5 +153,6 @@ def _hash(content: Content) -> str:
     hashes = [claim.aggregation.input_hash for claim in content.claims]
     contributed = [group.found.input_hash for group in content.contributions]
     runs = [replace(run, source="") for run in content.runs]
-    read = [content.filters, content.declared, hashes, runs, content.curves, content.attribution, contributed]
+    scaled = [group.found for group in content.scaling]
+    read = [content.filters, content.declared, hashes, runs, content.curves, content.attribution, contributed, scaled]
     return hashlib.sha256(json.dumps(plain(read), sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from karn_wandb.experiment.claims import Correction, Test
 from karn_wandb.experiment.declarations import Declaration
 from karn_wandb.experiment.report.robustness import Robustness
-from karn_wandb.records import CausalContributions, CounterfactualValidityNote, ExperimentAggregation
+from karn_wandb.records import CausalContributions, CounterfactualValidityNote, ExperimentAggregation, Scaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,16 +270,34 @@ class ContributionsContent:
 
 
 @dataclass(frozen=True, slots=True)
+class ScalingContent:
+    """Host-only runs of several sizes against one kind of cost, and what grown runs are equivalent to.
+
+    Attributes:
+        axis: What the cost is called.
+        unit: Its unit.
+        sentences: What may be said.
+        found: All numbers.
+    """
+
+    axis: str
+    unit: str
+    sentences: tuple[str, ...]
+    found: Scaling
+
+
+@dataclass(frozen=True, slots=True)
 class ArmParameters:
-    """Accuracy and parameters of an arm's finished runs; neither is read without the other.
+    """Accuracy and parameters of an arm's finished runs on hosts of one size; neither is read without the other.
 
     Attributes:
         arm: Label of the arm.
         runs: Runs that have both.
         accuracy: Mean final accuracy, percent.
-        host_params: Mean parameters of the host; None when unknown.
+        host_params: Parameters of the host; None when unknown.
         total_params: Mean parameters at the last epoch.
         accuracy_per_million: Mean accuracy over mean parameters, percent for a million; rewards shrinking.
+        on_front: Whether no other row has as few parameters and as much accuracy, and better in one of the two.
     """
 
     arm: str
@@ -288,6 +306,7 @@ class ArmParameters:
     host_params: float | None
     total_params: float
     accuracy_per_million: float
+    on_front: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,10 +334,12 @@ class Content:
         arms: Labels of the arms, in the order of their colours.
         runs: Every run that was found.
         curves: Their learning curves.
+        scaling: What grown runs are equivalent to, for each kind of cost that is known; empty without a scaling curve.
+        no_scaling: Why there is no scaling curve, in a sentence; "" when there is one.
         attribution: Shapley values by arm and slot.
         contributions: What control runs show of each slot; empty without control runs.
         validity: What attribution measures, and what not.
-        parameters: Accuracy and parameters by arm.
+        parameters: Accuracy and parameters by arm and size of the host.
         threats: What could make a conclusion wrong.
         methods: Paragraphs that can be pasted into a paper.
         citations: What they refer to.
@@ -333,6 +354,8 @@ class Content:
     arms: tuple[str, ...]
     runs: tuple[RunContent, ...]
     curves: Curves
+    scaling: tuple[ScalingContent, ...]
+    no_scaling: str
     attribution: tuple[SlotAttribution, ...]
     contributions: tuple[ContributionsContent, ...]
     validity: CounterfactualValidityNote

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from karn_wandb.experiment.report import figures
+from karn_wandb.experiment.report import figures, scaling_section
 from karn_wandb.experiment.report.blocks import Block, Document, Figures, Items, Section, Table, Text, Verdict
 from karn_wandb.experiment.report.content import ClaimContent, Content, ContributionsContent, RunContent, SlotVerdict
 from karn_wandb.experiment.report.contributions import left_out
@@ -21,6 +21,7 @@ def document(content: Content) -> Document:
         Section("Runs", _runs(content)),
         *(Section(f"Comparison: {claim.name}", _comparison(claim, content.arms)) for claim in content.claims),
         Section("Learning curves", _curves(content)),
+        *scaling_section.sections(content),
         Section("Attribution to slots", _attribution(content)),
         *(Section(_heading(group, content), _contributions(group, content)) for group in content.contributions),
         Section("Parameters and accuracy", _parameters(content)),
@@ -258,7 +259,15 @@ def _summary(found: Comparison | None) -> tuple[str, str, str]:
 def _parameters(content: Content) -> tuple[Block, ...]:
     if not content.parameters:
         return (Text("No finished run logged both a final accuracy and its parameters."),)
-    columns = ("arm", "runs", "mean accuracy (%)", "host parameters", "total parameters", "accuracy per million parameters")
+    columns = (
+        "arm",
+        "runs",
+        "mean accuracy (%)",
+        "host parameters",
+        "total parameters",
+        "accuracy per million parameters",
+        "on the front",
+    )
     rows = tuple(
         (
             arm.arm or "all",
@@ -267,6 +276,7 @@ def _parameters(content: Content) -> tuple[Block, ...]:
             "–" if arm.host_params is None else f"{arm.host_params:,.0f}",
             f"{arm.total_params:,.0f}",
             number(arm.accuracy_per_million),
+            "yes" if arm.on_front else "no",
         )
         for arm in content.parameters
     )
@@ -275,8 +285,9 @@ def _parameters(content: Content) -> tuple[Block, ...]:
             "Accuracy per parameter rewards shrinking: a network half the size with a little less accuracy has more of it. "
             "Read it only beside the accuracy."
         ),
-        Figures((figures.parameters(content.runs, content.arms),)),
-        Table(columns, rows, frozenset(columns[1:])),
+        *((Text(content.no_scaling),) if content.no_scaling else ()),
+        Figures((figures.parameters(content.runs, content.parameters, content.arms),)),
+        Table(columns, rows, frozenset(columns[1:-1])),
     )
 
 

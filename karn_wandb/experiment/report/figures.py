@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from karn_wandb.charts.render import Row
 from karn_wandb.experiment.report.blocks import Figure, Table
 from karn_wandb.experiment.report.content import (
+    ArmParameters,
     ClaimContent,
     ContributionsContent,
     Curve,
@@ -207,15 +208,23 @@ def removal_vs_causal(contributed: ContributionsContent) -> Figure:
     )
 
 
-def parameters(runs: Sequence[RunContent], arms: Sequence[str]) -> Figure:
-    """Accuracy of each finished run against its parameters."""
+def parameters(runs: Sequence[RunContent], means: Sequence[ArmParameters], arms: Sequence[str]) -> Figure:
+    """Accuracy of each finished run against its parameters, the means, and the Pareto front of these."""
     both = [run for run in runs if run.state == "finished" and run.final_accuracy is not None and run.total_params is not None]
+    front = sorted((mean.total_params, mean.accuracy) for mean in means if mean.on_front)
+    rows: list[Row] = [
+        {"kind": "run", "run": run.run_id, "arm": run.arm or NO_ARM, "params": run.total_params, "value": run.final_accuracy}
+        for run in both
+    ]
+    rows += [{"kind": "mean", "params": mean.total_params, "value": mean.accuracy} for mean in means]
+    rows += [{"kind": "front", "params": params, "value": value} for params, value in front]
     return Figure(
         chart="parameters",
-        rows=[
-            {"run": run.run_id, "arm": run.arm or NO_ARM, "params": run.total_params, "value": run.final_accuracy} for run in both
-        ],
-        caption="Final accuracy of every finished run against its parameters at the last epoch. Up and to the left is better.",
+        rows=rows,
+        caption=(
+            "Final accuracy of every finished run against its parameters at the last epoch. Diamond: the mean of an arm on hosts "
+            "of one size. Up and to the left is better; the line joins the means that no other beats in both."
+        ),
         titles={"x": "total parameters", "y": "final accuracy (%)"},
         domains={"arm": (*arms, NO_ARM)},
         table=Table(

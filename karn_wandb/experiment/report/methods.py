@@ -13,10 +13,16 @@ REFERENCES = {
     "Agarwal 2021": "Agarwal, Schwarzer, Castro, Courville, Bellemare: Deep reinforcement learning at the edge of the "
     "statistical precipice. NeurIPS 2021.",
     "Benjamini 1995": "Benjamini, Hochberg: Controlling the false discovery rate. J. R. Stat. Soc. B 57, 1995.",
+    "Davison 1997": "Davison, Hinkley: Bootstrap methods and their application. 1997.",
+    "Draper 1998": "Draper, Smith: Applied regression analysis. 3rd ed., 1998.",
+    "Golub 1973": "Golub, Pereyra: The differentiation of pseudo-inverses and nonlinear least squares problems whose variables "
+    "separate. SIAM J. Numer. Anal. 10, 1973.",
     "Efron 1993": "Efron, Tibshirani: An introduction to the bootstrap. Chapman and Hall, 1993.",
     "Hedges 1981": "Hedges: Distribution theory for Glass's estimator of effect size. J. Educ. Stat. 6, 1981.",
+    "Hoffmann 2022": "Hoffmann et al.: Training compute-optimal large language models. NeurIPS 2022.",
     "Holm 1979": "Holm: A simple sequentially rejective multiple test procedure. Scand. J. Stat. 6, 1979.",
     "ICH 1998": "ICH E9: Statistical principles for clinical trials. 1998.",
+    "Kaplan 2020": "Kaplan et al.: Scaling laws for neural language models. arXiv:2001.08361, 2020.",
     "Mann 1947": "Mann, Whitney: On a test of whether one of two random variables is stochastically larger than the other. "
     "Ann. Math. Stat. 18, 1947.",
     "Phipson 2010": "Phipson, Smyth: Permutation p-values should never be zero. Stat. Appl. Genet. Mol. Biol. 9, 2010.",
@@ -24,6 +30,7 @@ REFERENCES = {
     "J. Pharmacokinet. Biopharm. 15, 1987.",
     "Shapley 1953": "Shapley: A value for n-person games. Contributions to the Theory of Games II, 1953.",
     "Student 1908": "Student: The probable error of a mean. Biometrika 6, 1908.",
+    "Weerahandi 1993": "Weerahandi: Generalized confidence intervals. J. Am. Stat. Assoc. 88, 1993.",
     "Welch 1947": "Welch: The generalization of Student's problem when several different population variances are involved. "
     "Biometrika 34, 1947.",
     "Wilcoxon 1945": "Wilcoxon: Individual comparisons by ranking methods. Biometrics Bull. 1, 1945.",

@@ -16,6 +16,7 @@ from karn_wandb.experiment.filters import missing, select
 from karn_wandb.experiment.matching import Arm
 from karn_wandb.experiment.report.arms import Arms
 from karn_wandb.experiment.report.content import ArmFlow, ArmParameters, RunContent
+from karn_wandb.statistics.pareto import pareto_front
 
 Row = dict[str, Any]
 
@@ -65,9 +66,27 @@ def flow(episodes: pd.DataFrame, decision: Decision, arms: Arms) -> tuple[ArmFlo
 
 
 def parameters(found: Sequence[RunContent], order: Sequence[str]) -> tuple[ArmParameters, ...]:
-    """Accuracy and parameters of each arm's finished runs, for the arms that have both."""
-    by_arm = [(arm, [run for run in found if run.arm == arm and run.state == "finished"]) for arm in order or ("",)]
-    return tuple(made for arm, members in by_arm if (made := _arm_parameters(arm, members)))
+    """Accuracy and parameters of each arm's finished runs that have both, by size of the host, and which are on the front."""
+    groups: dict[tuple[str, float | None], list[tuple[float, float]]] = defaultdict(list)
+    for run in found:
+        if (run.arm in order or not order) and run.state == "finished" and run.final_accuracy is not None and run.total_params:
+            groups[run.arm, run.host_params].append((run.final_accuracy, run.total_params))
+    places = {arm: place for place, arm in enumerate(order)}
+    sizes = sorted(groups, key=lambda group: (places.get(group[0], 0), math.inf if group[1] is None else group[1]))
+    means = [(_average([a for a, _ in groups[size]]), _average([p for _, p in groups[size]])) for size in sizes]
+    front = pareto_front([total for _, total in means], [accuracy for accuracy, _ in means])
+    return tuple(
+        ArmParameters(
+            arm=arm,
+            runs=len(groups[arm, host]),
+            accuracy=accuracy,
+            host_params=host,
+            total_params=total,
+            accuracy_per_million=accuracy / (total / 1e6),
+            on_front=on_front,
+        )
+        for (arm, host), (accuracy, total), on_front in zip(sizes, means, front, strict=True)
+    )
 
 
 def _run(run_id: str, rows: Sequence[Row], arm: str, left_out: tuple[str, ...], *, analysed: bool) -> RunContent:
@@ -120,21 +139,8 @@ def _arm_flow(episodes: pd.DataFrame, decision: Decision, role: Arm, arm: Filter
     )
 
 
-def _arm_parameters(arm: str, members: Sequence[RunContent]) -> ArmParameters | None:
-    both = [(run.final_accuracy, run.total_params) for run in members if run.final_accuracy is not None and run.total_params]
-    if not both:
-        return None
-    accuracy = math.fsum(a for a, _ in both) / len(both)
-    total = math.fsum(p for _, p in both) / len(both)
-    hosts = [run.host_params for run in members if run.host_params is not None]
-    return ArmParameters(
-        arm=arm,
-        runs=len(both),
-        accuracy=accuracy,
-        host_params=math.fsum(hosts) / len(hosts) if hosts else None,
-        total_params=total,
-        accuracy_per_million=accuracy / (total / 1e6),
-    )
+def _average(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
 
 
 def _mean(rows: Sequence[Row], name: str) -> float | None:
