@@ -17,6 +17,7 @@ import yaml
 
 from karn_wandb.errors import ClaimsError
 from karn_wandb.records import Unfinished
+from karn_wandb.statistics.sequential import Spending
 
 Test = Literal["superiority", "non_inferiority", "equivalence"]
 Correction = Literal["holm", "bh"]
@@ -67,6 +68,8 @@ class Claims:
         family: Its name.
         correction: "holm" bounds the chance of any false claim, "bh" the expected share of false ones.
         planned_runs: Runs planned for each arm; None when not declared.
+        looks: Runs of an arm at which the comparisons are looked at, rising to those planned; empty for one look.
+        spending: Which part of the level each look may use.
         sha256: Hash of the file's bytes; "" when nothing was declared.
         text: The file's text, whose bytes in UTF-8 have that hash.
     """
@@ -75,6 +78,8 @@ class Claims:
     family: str = ""
     correction: Correction = "holm"
     planned_runs: int | None = None
+    looks: tuple[int, ...] = ()
+    spending: Spending = "obrien_fleming"
     sha256: str = ""
     text: str = field(default="", repr=False)
 
@@ -115,7 +120,9 @@ def parse_claims(content: bytes, name: str) -> Claims:
         claims=claims,
         family=top["family"],
         correction=top["correction"],
-        planned_runs=top["planned_runs"],
+        planned_runs=file.planned_runs(top),
+        looks=tuple(top["looks"]),
+        spending=top["spending"],
         sha256=hashlib.sha256(content).hexdigest(),
         text=file.text(content),
     )
@@ -144,6 +151,10 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
+def _are_looks(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 1 and all(map(_is_count, value)) and value == sorted(set(value))
+
+
 def _is_filter(value: Any) -> bool:
     scalars = (str, int, float, bool, type(None))
     return isinstance(value, dict) and bool(value) and all(_is_text(k) and isinstance(v, scalars) for k, v in value.items())
@@ -163,6 +174,8 @@ _TOP = {
     "family": _Field("text", _is_text, default="claims"),
     "correction": _Field(*_one_of("holm", "bh"), default="holm"),
     "planned_runs": _Field("a whole number above 0", _optional(_is_count)),
+    "looks": _Field("numbers of runs of an arm, at least two, rising", _are_looks, default=(), hint="Such as [5, 10, 20]."),
+    "spending": _Field(*_one_of("obrien_fleming", "pocock"), default="obrien_fleming"),
     "claims": _Field("a list of claims", lambda _: True, required=True),
 }
 _CLAIM = {
@@ -201,6 +214,21 @@ class _File:
         if node is None:
             raise self.error(None, "the claims file is empty", do="It must have a list of claims.")
         return node
+
+    def planned_runs(self, top: Mapping[str, Any]) -> int | None:
+        """Runs planned for each arm: as declared, or those at the last look."""
+        planned: int | None = top["planned_runs"]
+        if not top["looks"]:
+            return planned
+        last: int = top["looks"][-1]
+        if planned not in (None, last):
+            raise self.error(
+                None,
+                "'looks' must end with the planned runs",
+                f"{last} and planned_runs {planned}",
+                "The last look is the one at which all planned runs are in.",
+            )
+        return last
 
     def text(self, content: bytes) -> str:
         """The file as text that can be kept; YAML may be in UTF-16 too, whose bytes nobody would get back."""

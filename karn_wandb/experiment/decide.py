@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import pandas as pd
@@ -13,6 +13,7 @@ from karn_wandb.experiment.claims import Claim, Claims
 from karn_wandb.experiment.controls import CONTROL_KEY, NOTHING, control_groups
 from karn_wandb.experiment.experiment import Experiment
 from karn_wandb.experiment.filters import ARM_COLUMNS
+from karn_wandb.experiment.looks import PresentLook, look_at
 from karn_wandb.records import ExperimentAggregation
 from karn_wandb.statistics.multiplicity import correct
 
@@ -30,13 +31,15 @@ class Decision:
         claim: The claim.
         aggregation: The comparison it rests on.
         p: One-sided p of its test; None when there is no inference.
-        p_adjusted: The same, corrected over the family.
+        p_adjusted: The same, for all looks so far where several were declared, and corrected over the family.
+        look: Which look it is; None where one was declared.
     """
 
     claim: Claim
     aggregation: ExperimentAggregation
     p: float | None
     p_adjusted: float | None
+    look: PresentLook | None = None
 
     @property
     def supported(self) -> bool:
@@ -53,13 +56,22 @@ def decide(experiment: Experiment, claims: Claims) -> tuple[Decision, ...]:
     Raises:
         ClaimsError: A claim names an arm no run is in, or a column there is not.
     """
-    aggregations = [_aggregated(experiment, claim) for claim in claims.claims]
-    ps = [_p(claim, found) for claim, found in zip(claims.claims, aggregations, strict=True)]
-    adjusted = correct([1.0 if p is None else p for p in ps], method=claims.correction)
+    found = [_at_look(experiment, claims, claim) for claim in claims.claims]
+    ps = [_p(claim, aggregation) for claim, (aggregation, _) in zip(claims.claims, found, strict=True)]
+    counted = [1.0 if p is None else look.p(p) if look else p for p, (_, look) in zip(ps, found, strict=True)]
+    adjusted = correct(counted, method=claims.correction)
     return tuple(
-        Decision(claim, found, p, None if p is None else q)
-        for claim, found, p, q in zip(claims.claims, aggregations, ps, adjusted, strict=True)
+        Decision(claim, aggregation, p, None if p is None else q, look)
+        for claim, (aggregation, look), p, q in zip(claims.claims, found, ps, adjusted, strict=True)
     )
+
+
+def _at_look(experiment: Experiment, claims: Claims, claim: Claim) -> tuple[ExperimentAggregation, PresentLook | None]:
+    """A claim's arms compared with the confidence that the look its runs make may have."""
+    found = _aggregated(experiment, claim)
+    comparison = found.comparison
+    look = comparison and look_at(claims, min(comparison.n_treatment, comparison.n_control), claim.confidence)
+    return (_aggregated(experiment, replace(claim, confidence=look.confidence)), look) if look else (found, None)
 
 
 def default_claims(episodes: pd.DataFrame) -> Claims | None:

@@ -16,7 +16,7 @@ from karn_wandb.experiment.filters import select
 Standing = Literal["before", "changed", "in part", "not shown"]
 """Declared before all its runs; changed since; known of some of its runs only; of none."""
 
-_FAMILY = ("family", "correction", "planned_runs")
+_FAMILY = ("family", "correction", "planned_runs", "looks", "spending")
 _NOT_DECLARED = ("name", "line")
 
 

@@ -112,6 +112,33 @@ def looks(fractions: Sequence[float], spending: Spending = "obrien_fleming", *, 
     return tuple(found)
 
 
+def sequential_p(p: float, fractions: Sequence[float], spending: Spending = "obrien_fleming") -> float:
+    """A look's one-sided p-value as one that counts all looks: the least overall level at which this look finds a difference.
+
+    It may be corrected over several comparisons and compared with a level as any other p-value (Liu & Anderson 2008, "On
+    adaptive extensions of group sequential trials for clinical investigations"; Maurer & Bretz 2013, "Multiple testing in
+    group sequential trials using graphical approaches").
+
+    Args:
+        p: One-sided p of the last of the looks, 0 to 1.
+        fractions: Of the planned runs in at each look, as for `looks`.
+        spending: "obrien_fleming" or "pocock".
+
+    Returns:
+        From 0.00005 to 0.25, or 1 when it would be larger.
+    """
+    least, most = 1 - 0.9999, 0.5 - 1e-9
+
+    def excess(alpha: float) -> float:
+        return looks(fractions, spending, confidence=1 - alpha)[-1].level / 2 - p
+
+    if excess(most) < 0:
+        return 1.0
+    if excess(least) >= 0:
+        return least / 2
+    return float(optimize.brentq(excess, least, most, xtol=1e-9)) / 2
+
+
 def _boundary(sums: Floats, mass: Floats, step: float, root: float, allowed: float) -> float:
     """Where the chance to be beyond it at this look, having been within all earlier ones, is what is allowed."""
 

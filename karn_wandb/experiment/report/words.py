@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from karn_wandb.experiment.decide import Decision
+from karn_wandb.experiment.looks import PresentLook
 from karn_wandb.records import Comparison
 
 NO_COMPARISON = (
@@ -78,6 +79,8 @@ def verdict_sentences(
     if comparison is None or comparison.mean_delta is None:
         return ("There is nothing to compare: " + _emptiness(decision) + ".",)
     said = [_effect(decision, comparison, treatment, control, unit)]
+    if decision.look:
+        said.append(look_sentence(decision.look))
     if comparison.ci_low is None:
         said += [sentence(warning) for warning in comparison.warnings[:1]]
     else:
@@ -119,10 +122,22 @@ def _effect(decision: Decision, comparison: Comparison, treatment: str, control:
     return f"In {decision.claim.metric}, {treatment} is {where} {control}{spread}{good}."
 
 
+def look_sentence(look: PresentLook) -> str:
+    """Which look it is, and why the interval is wider than declared."""
+    unplanned = (
+        "" if look.runs in look.planned else ", between planned ones" if look.runs < look.planned[-1] else ", beyond the plan"
+    )
+    return (
+        f"This is look {look.number} of {len(look.planned)}{unplanned}, with {look.runs:,} of {look.planned[-1]:,} planned runs an arm: "
+        f"its interval is at {percent(round(look.confidence, 4))}, so that all looks together keep {percent(look.overall)}."
+    )
+
+
 def _evidence(decision: Decision, family: int, noun: str) -> str:
     tests = {"superiority": "superiority", "non_inferiority": "non-inferiority", "equivalence": "equivalence"}
     one = f"One-sided p for {tests[decision.claim.test]} {p_text(decision.p)}"
-    corrected = f", {p_text(decision.p_adjusted).removeprefix('= ')} corrected over {family} {noun}" if family > 1 else ""
+    counted = [*(["for all looks so far"] if decision.look else []), *([f"over {family} {noun}"] if family > 1 else [])]
+    corrected = f", {p_text(decision.p_adjusted).removeprefix('= ')} corrected {' and '.join(counted)}" if counted else ""
     return f"{one}{corrected}; {decision.claim.level:.4g} or less was needed."
 
 
