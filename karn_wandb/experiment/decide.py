@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -15,6 +16,7 @@ from karn_wandb.experiment.experiment import Experiment
 from karn_wandb.experiment.filters import ARM_COLUMNS
 from karn_wandb.experiment.looks import PresentLook, look_at
 from karn_wandb.records import ExperimentAggregation
+from karn_wandb.statistics.confidence_sequence import anytime_interval
 from karn_wandb.statistics.multiplicity import correct
 
 CONTROL_NAMES = ("none", "host_only", "host-only", "host", "control", "baseline")
@@ -33,6 +35,8 @@ class Decision:
         p: One-sided p of its test; None when there is no inference.
         p_adjusted: The same, for all looks so far where several were declared, and corrected over the family.
         look: Which look it is; None where one was declared.
+        anytime: Where fewer runs than planned are in and no looks were declared, an interval of the difference that holds
+            at every number of runs together; else None.
     """
 
     claim: Claim
@@ -40,6 +44,12 @@ class Decision:
     p: float | None
     p_adjusted: float | None
     look: PresentLook | None = None
+    anytime: tuple[float, float] | None = None
+
+    @property
+    def confidence(self) -> float:
+        """Of the interval that decides."""
+        return self.look.confidence if self.look else self.claim.confidence
 
     @property
     def supported(self) -> bool:
@@ -61,7 +71,7 @@ def decide(experiment: Experiment, claims: Claims) -> tuple[Decision, ...]:
     counted = [1.0 if p is None else look.p(p) if look else p for p, (_, look) in zip(ps, found, strict=True)]
     adjusted = correct(counted, method=claims.correction)
     return tuple(
-        Decision(claim, aggregation, p, None if p is None else q, look)
+        Decision(claim, aggregation, p, None if p is None else q, look, _anytime(claims, claim, aggregation))
         for claim, (aggregation, look), p, q in zip(claims.claims, found, ps, adjusted, strict=True)
     )
 
@@ -72,6 +82,20 @@ def _at_look(experiment: Experiment, claims: Claims, claim: Claim) -> tuple[Expe
     comparison = found.comparison
     look = comparison and look_at(claims, min(comparison.n_treatment, comparison.n_control), claim.confidence)
     return (_aggregated(experiment, replace(claim, confidence=look.confidence)), look) if look else (found, None)
+
+
+def _anytime(claims: Claims, claim: Claim, found: ExperimentAggregation) -> tuple[float, float] | None:
+    comparison = found.comparison
+    if comparison is None or claims.looks or claims.planned_runs is None:
+        return None
+    if min(comparison.n_treatment, comparison.n_control) >= claims.planned_runs:
+        return None
+    measured = found.values  # noqa: PD011 -- no frame
+    treatment, control = measured[: comparison.n_treatment], measured[comparison.n_treatment :]
+    if claim.pair_by is not None:
+        treatment, control = tuple(pair.treatment for pair in found.pairs), tuple(pair.control for pair in found.pairs)
+    interval = anytime_interval(treatment, control, claim.pair_by is not None, confidence=claim.confidence)
+    return interval if all(map(math.isfinite, interval)) else None
 
 
 def default_claims(episodes: pd.DataFrame) -> Claims | None:

@@ -45,6 +45,29 @@ def one(fields: str) -> str:
     return f"claims:\n  - {{name: a, treatment: {{arm: x}}, control: {{arm: y}}, {fields}}}\n"
 
 
+def test_looks_are_declared_with_how_they_spend_the_level(claims_file):
+    found = read_claims(claims_file("looks: [4, 8, 12]\nspending: pocock\n" + one("margin: 1")))
+    assert (found.looks, found.spending, found.planned_runs) == ((4, 8, 12), "pocock", 12)
+    assert read_claims(claims_file(one("margin: 1"))).looks == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("looks: [4, 4]\n", "claims.yaml, line 1: 'looks' must be numbers of runs of an arm, at least two, rising; got [4, 4]. "),
+        ("looks: [4]\n", "claims.yaml, line 1: 'looks' must be numbers of runs of an arm, at least two, rising; got [4]. "),
+        (
+            "planned_runs: 20\nlooks: [4, 8]\n",
+            "claims.yaml: 'looks' must end with the planned runs; got 8 and planned_runs 20. The last look is",
+        ),
+    ],
+)
+def test_looks_that_are_no_plan_are_refused(claims_file, text, message):
+    with pytest.raises(ClaimsError) as caught:
+        read_claims(claims_file(text + one("margin: 1")))
+    assert str(caught.value).startswith(message)
+
+
 def test_every_field_is_read_and_the_file_is_hashed(claims_file):
     found = read_claims(claims_file(FULL))
     assert (found.family, found.correction, found.planned_runs) == ("demo", "bh", 6)
@@ -88,7 +111,7 @@ def test_the_level_is_what_the_interval_leaves_on_one_side(confidence, level):
             FULL.replace("family:", "owner:"),
             (
                 "claims.yaml, line 1: the file has an unknown field 'owner'. "
-                "The fields are family, correction, planned_runs, claims."
+                "The fields are family, correction, planned_runs, looks, spending, claims."
             ),
         ),
         (
@@ -124,7 +147,10 @@ def test_the_level_is_what_the_interval_leaves_on_one_side(confidence, level):
         ),
         (
             "- a\n",
-            "claims.yaml, line 1: the file must be a mapping of fields. The fields are family, correction, planned_runs, claims.",
+            (
+                "claims.yaml, line 1: the file must be a mapping of fields. The fields are family, correction, planned_runs, "
+                "looks, spending, claims."
+            ),
         ),
         (
             one("test: superior"),

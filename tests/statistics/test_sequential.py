@@ -11,6 +11,7 @@ from scipy import integrate, stats
 from karn_wandb.errors import StatisticsError
 from karn_wandb.statistics import anytime_interval, compare, looks, spent
 from karn_wandb.statistics.confidence_sequence import farthest_t
+from karn_wandb.statistics.sequential import sequential_p
 
 EQUAL = (0.2, 0.4, 0.6, 0.8, 1.0)
 RISING = st.lists(st.integers(1, 40), min_size=1, max_size=6, unique=True).map(lambda parts: [n / 40 for n in sorted(parts)])
@@ -52,6 +53,20 @@ def test_looking_more_often_never_makes_a_look_easier(fractions, spending, confi
         assert look.boundary >= alone.boundary - 1e-9
         assert look.level <= look.spent + 1e-12
         assert look.spent <= 1 - confidence + 1e-12
+
+
+@given(st.floats(0.0001, 0.2), RISING, st.sampled_from(["obrien_fleming", "pocock"]))
+@settings(max_examples=15, deadline=None)
+def test_a_sequential_p_is_the_level_at_which_the_look_would_just_find_something(level, fractions, spending):
+    """By its definition: the look's own level, turned into a one-sided p, comes back as half of the overall level."""
+    look = looks(fractions, spending, confidence=1 - level)[-1]
+    if look.level > 1e-200:
+        assert sequential_p(look.level / 2, fractions, spending) == pytest.approx(max(level, 1e-4) / 2, rel=1e-5)
+
+
+def test_a_sequential_p_is_never_certain_and_never_more_than_one():
+    assert sequential_p(0.0, [0.5]) == pytest.approx(0.00005)
+    assert sequential_p(0.9, [0.5, 1.0]) == 1.0
 
 
 def test_a_look_so_early_that_nothing_may_be_spent_has_no_boundary_to_cross():

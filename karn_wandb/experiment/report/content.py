@@ -8,6 +8,7 @@ from karn_wandb.experiment.claims import Correction, Test
 from karn_wandb.experiment.declarations import Declaration
 from karn_wandb.experiment.report.robustness import Robustness
 from karn_wandb.records import CausalContributions, CounterfactualValidityNote, ExperimentAggregation, Scaling
+from karn_wandb.statistics.sequential import Spending
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class Declared:
         family: Name of the family of claims.
         correction: How it is corrected for several claims.
         planned_runs: Runs planned for each arm; None when not declared.
+        looks: Runs of an arm at which the comparisons are looked at; empty for one look.
+        spending: Which part of the level each look may use; None for one look.
         claims: How many claims there are.
         sha256: Hash of the file's bytes.
         found: What the runs show of when it was declared.
@@ -28,6 +31,8 @@ class Declared:
     family: str
     correction: Correction
     planned_runs: int | None
+    looks: tuple[int, ...]
+    spending: Spending | None
     claims: int
     sha256: str
     found: Declaration

@@ -23,6 +23,9 @@ REFERENCES = {
     "Holm 1979": "Holm: A simple sequentially rejective multiple test procedure. Scand. J. Stat. 6, 1979.",
     "ICH 1998": "ICH E9: Statistical principles for clinical trials. 1998.",
     "Kaplan 2020": "Kaplan et al.: Scaling laws for neural language models. arXiv:2001.08361, 2020.",
+    "Lan 1983": "Lan, DeMets: Discrete sequential boundaries for clinical trials. Biometrika 70, 1983.",
+    "Liu 2008": "Liu, Anderson: On adaptive extensions of group sequential trials for clinical investigations. "
+    "J. Am. Stat. Assoc. 103, 2008.",
     "Mann 1947": "Mann, Whitney: On a test of whether one of two random variables is stochastically larger than the other. "
     "Ann. Math. Stat. 18, 1947.",
     "Phipson 2010": "Phipson, Smyth: Permutation p-values should never be zero. Stat. Appl. Genet. Mol. Biol. 9, 2010.",
@@ -125,7 +128,16 @@ def _claims(claims: Claims, decisions: Sequence[Decision]) -> str:
     text += "(ICH 1998)" if one else f"(ICH 1998), and corrected for their number by {_CORRECTIONS[claims.correction]}"
     text += "; equivalence by two one-sided tests (Schuirmann 1987)" if "equivalence" in tests else ""
     text += "; non-inferiority by the one-sided test against the margin" if "non_inferiority" in tests else ""
-    return text + "."
+    return text + "." + (_looks(claims) if claims.looks else "")
+
+
+def _looks(claims: Claims) -> str:
+    kind = {"obrien_fleming": "O'Brien-Fleming", "pocock": "Pocock"}[claims.spending]
+    times = ", ".join(map(str, claims.looks))
+    return (
+        f" Looks were declared at {times} runs an arm. Each look's interval has the confidence that {kind}-type alpha spending "
+        "leaves it (Lan 1983), and p-values count all looks so far (Liu 2008) before they are corrected for the number of claims."
+    )
 
 
 def _attribution(slots: Sequence[SlotAttribution]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -39,7 +39,7 @@ def robustness(episodes: pd.DataFrame, decision: Decision) -> Robustness | None:
     """The analyses of a claim; None where there is nothing to compare."""
     if decision.aggregation.comparison is None:
         return None
-    found = reanalyses(episodes, decision.claim)
+    found = reanalyses(episodes, replace(decision.claim, confidence=decision.confidence))
     left = bool(decision.aggregation.excluded or decision.aggregation.counted)
     return Robustness(" ".join(_sentences(found, left_out=left)), found)
 

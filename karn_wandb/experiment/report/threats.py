@@ -25,7 +25,7 @@ def of_claim(episodes: pd.DataFrame, decision: Decision, flow: Sequence[ArmFlow]
     """What threatens one comparison."""
     for arm in flow:
         yield from _unfinished(arm)
-        yield from _not_as_planned(arm, planned)
+        yield from _not_as_planned(arm, planned, looks=decision.look is not None)
     if "best" in decision.claim.metric:
         yield Threat(
             "Selection",
@@ -109,8 +109,8 @@ def _unfinished(arm: ArmFlow) -> Iterator[Threat]:
         yield Threat("Left out", f"{arm.unmatched} of {count(arm.started, 'run')} of {arm.arm} had no partner in the other arm.")
 
 
-def _not_as_planned(arm: ArmFlow, planned: int | None) -> Iterator[Threat]:
-    if planned is None or (arm.started == planned == arm.analysed):
+def _not_as_planned(arm: ArmFlow, planned: int | None, *, looks: bool) -> Iterator[Threat]:
+    if planned is None or (arm.started == planned == arm.analysed) or (looks and arm.started <= planned):
         return
     if arm.analysed > planned:
         why = "adding runs after a look inflates false findings"

@@ -87,6 +87,7 @@ def verdict_sentences(
         said += [
             _evidence(decision, family, "claims" if declared else "comparisons"),
             _shown(decision, comparison, unit),
+            *_anytime(decision),
             *needed(comparison),
         ]
     if not declared:
@@ -124,13 +125,19 @@ def _effect(decision: Decision, comparison: Comparison, treatment: str, control:
 
 def look_sentence(look: PresentLook) -> str:
     """Which look it is, and why the interval is wider than declared."""
-    unplanned = (
-        "" if look.runs in look.planned else ", between planned ones" if look.runs < look.planned[-1] else ", beyond the plan"
-    )
+    last = look.planned[-1]
+    when = "" if look.runs in look.planned else ", between planned ones" if look.runs < last else ", beyond the plan"
     return (
-        f"This is look {look.number} of {len(look.planned)}{unplanned}, with {look.runs:,} of {look.planned[-1]:,} planned runs an arm: "
-        f"its interval is at {percent(round(look.confidence, 4))}, so that all looks together keep {percent(look.overall)}."
+        f"This is look {look.number} of {len(look.planned)}{when}, with {look.runs:,} of {last:,} planned runs an arm: its "
+        f"interval is at {percent(round(look.confidence, 4))}, so that all looks together keep {percent(look.overall)}."
     )
+
+
+def _anytime(decision: Decision) -> list[str]:
+    if decision.anytime is None:
+        return []
+    held = f"{interval(*decision.anytime)} ({percent(decision.claim.confidence)} confidence sequence)"
+    return [f"Fewer runs than planned are in. Who looks again and again needs an interval that holds at every number: {held}."]
 
 
 def _evidence(decision: Decision, family: int, noun: str) -> str:
