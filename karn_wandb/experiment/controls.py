@@ -24,7 +24,6 @@ from karn_wandb.errors import SourceError, StatisticsError
 from karn_wandb.experiment.aggregation import JOIN, ArmRun, Filter, aggregate, in_words, natural, runs_of
 from karn_wandb.experiment.experiment import Experiment
 from karn_wandb.experiment.filters import ARM_COLUMNS, column_of, select
-from karn_wandb.pipeline import standing
 from karn_wandb.records import (
     OCCUPIED,
     CausalContributions,
@@ -176,10 +175,9 @@ def _slots(episodes: pd.DataFrame, control_key: str, shared: Filter, evaluations
 def _last_evaluations(experiment: Experiment) -> Evaluations:
     newest: dict[tuple[str, int, int], CounterfactualMatrix] = {}
     for run in experiment.runs:
-        for event in standing(run.telemetry):
-            if isinstance(event.data, CounterfactualMatrix):
-                place = (run.run_id, event.env_id, event.episode_idx)
-                newest[place] = max(event.data, newest.get(place, event.data), key=lambda matrix: matrix.epoch)
+        for env_id, episode_idx, matrix in run.telemetry.matrices():
+            place = (run.run_id, env_id, episode_idx)
+            newest[place] = max(matrix, newest.get(place, matrix), key=lambda one: one.epoch)
     found = defaultdict(list)
     for run_id, env_id, episode_idx in experiment.episodes[["run_id", "env_id", "episode_idx"]].itertuples(index=False):
         found[run_id].append(newest.get((run_id, env_id, episode_idx)))

@@ -13,10 +13,11 @@ import pandas as pd
 
 from karn_wandb.errors import SourceError
 from karn_wandb.experiment import frames
-from karn_wandb.experiment.cache import EventCache, default_folder
+from karn_wandb.experiment.cache import RunCache, default_folder
 from karn_wandb.experiment.filters import select
-from karn_wandb.experiment.remote import Progress, RemoteRuns
-from karn_wandb.experiment.runs import RunData, Via
+from karn_wandb.experiment.local import LocalRuns
+from karn_wandb.experiment.remote import RemoteRuns
+from karn_wandb.experiment.runs import Progress, RunData, Via
 from karn_wandb.experiment.sources import find_runs
 from karn_wandb.records import Record, TelemetryEvent
 
@@ -113,9 +114,9 @@ def load_experiment(
             "entity/project/run_id" in W&B, where no folder has that name.
         filters: Only episodes with these values: names of config entries or of columns of `Experiment.episodes`, such
             as {"controller": "heuristic", "episode.task_type": "classification"}. Runs in W&B that they rule out are not read.
-        cache: Whether events of runs in W&B are kept, in `KARN_WANDB_CACHE_DIR` or the platform's folder for caches; or the
-            folder to keep them in. A run that W&B says is as it was is not read again.
-        progress: While runs of W&B are read, is told how many of how many are, and what is being done; see `Progress`.
+        cache: Whether what was read is kept, in `KARN_WANDB_CACHE_DIR` or the platform's folder for caches; or the folder to
+            keep it in. A run whose files are as they were, or which W&B says is, is not read again.
+        progress: While runs are read, is told how many of how many are, and what is being done; see `Progress`.
 
     Returns:
         The experiment; its `warnings` say what could not be read.
@@ -124,7 +125,8 @@ def load_experiment(
         SourceError: A source is not there, cannot be read or holds no run; a filter's name is unknown; none matches.
     """
     folder = (default_folder() if cache else None) if isinstance(cache, bool) else Path(cache)
-    runs, notes = find_runs(sources, filters, RemoteRuns(EventCache(folder), progress))
+    kept = RunCache(folder)
+    runs, notes = find_runs(sources, filters, RemoteRuns(kept, progress), LocalRuns(kept, progress))
     everything = Experiment(tuple(runs), tuple(notes))
     if not filters:
         return everything
@@ -135,5 +137,4 @@ def load_experiment(
             got=", ".join(f"{name} = {value}" for name, value in filters.items()),
             do=f"{len(runs)} runs were read: look at the columns of load_experiment(...).episodes without filters.",
         )
-    kept = tuple(run for run in runs if run.run_id in chosen)
-    return Experiment(kept, everything.warnings, dict(filters))
+    return Experiment(tuple(run for run in runs if run.run_id in chosen), everything.warnings, dict(filters))

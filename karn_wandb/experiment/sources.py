@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from karn_wandb.errors import SourceError
-from karn_wandb.experiment.cache import EventCache
+from karn_wandb.experiment.cache import RunCache
 from karn_wandb.experiment.chunks import MAGIC
+from karn_wandb.experiment.local import Found, LocalRuns
 from karn_wandb.experiment.remote import RemoteRuns, is_remote
-from karn_wandb.experiment.runs import RunData, RunPaths, one_run, read_run
+from karn_wandb.experiment.runs import RunData, RunPaths, one_run
 from karn_wandb.pipeline.log import LOG_NAME, PACKED
 
 _LOG_BEGINNING = b'{"karn_records"'
 
 
 def find_runs(
-    sources: Sequence[str | Path], filters: Mapping[str, Any] | None = None, remote: RemoteRuns | None = None
+    sources: Sequence[str | Path],
+    filters: Mapping[str, Any] | None = None,
+    remote: RemoteRuns | None = None,
+    local: LocalRuns | None = None,
 ) -> tuple[list[RunData], list[str]]:
     """Read the runs that sources name.
 
@@ -27,6 +32,7 @@ def find_runs(
             "entity/project" or "entity/project/run_id".
         filters: What the caller will choose episodes by: a run of a project that cannot match is not read.
         remote: Reads the runs of projects; without it they are read from W&B and not kept.
+        local: Reads the runs in files; without it they are not kept.
 
     Returns:
         The runs, each run id once, in the order they were found; and what a careful reader must know.
@@ -39,11 +45,14 @@ def find_runs(
             "no source of runs was named",
             do="Name a folder of offline runs, a run-ID.wandb file, a record log, or entity/project.",
         )
-    found: dict[str, list[RunData]] = {}
     notes: list[str] = []
-    remote = remote or RemoteRuns(EventCache(None))
-    for source in sources:
-        for run in _read(source, notes, filters or {}, remote):
+    here = {place: _found(source, notes) for place, source in enumerate(sources) if not _is_remote(source)}
+    in_files = iter((local or LocalRuns(RunCache(None))).read([run for runs in here.values() for run in runs]))
+    remote = remote or RemoteRuns(RunCache(None))
+    found: dict[str, list[RunData]] = {}
+    for place, source in enumerate(sources):
+        runs = islice(in_files, len(here[place])) if place in here else remote.read(str(source), filters or {})
+        for run in runs:
             parts = found.setdefault(run.run_id, [])
             again = next((part for part in parts if part.telemetry == run.telemetry), None)
             if again is None:
@@ -54,13 +63,14 @@ def find_runs(
     return list(map(one_run, found.values())), notes
 
 
-def _read(source: str | Path, notes: list[str], filters: Mapping[str, Any], remote: RemoteRuns) -> Iterator[RunData]:
-    if isinstance(source, str) and is_remote(source) and not os.path.lexists(source):
-        yield from remote.read(source, filters)
-        return
+def _is_remote(source: str | Path) -> bool:
+    return isinstance(source, str) and is_remote(source) and not os.path.lexists(source)
+
+
+def _found(source: str | Path, notes: list[str]) -> list[Found]:
+    """The runs in files that a source names."""
     name, path = str(source), Path(source)
-    for paths in _locate(name, path, notes):
-        yield _read_or_list(name, paths) if path.is_dir() else read_run(name, paths)
+    return [Found(name, paths, among_others=path.is_dir()) for paths in _locate(name, path, notes)]
 
 
 def _locate(source: str, path: Path, notes: list[str]) -> list[RunPaths]:
@@ -113,11 +123,3 @@ def _search(source: str, folder: Path, notes: list[str]) -> Iterator[RunPaths]:
         yield from (RunPaths(Path(root, name), log_path) for name in run_files)
         if log_path and not run_files:
             yield RunPaths(None, log_path)
-
-
-def _read_or_list(source: str, paths: RunPaths) -> RunData:
-    """A run of a folder. One that cannot be read is listed as crashed: it must not vanish among the others."""
-    try:
-        return read_run(source, paths)
-    except SourceError as error:
-        return RunData(paths.name, source, reason=str(error), warnings=(str(error),))

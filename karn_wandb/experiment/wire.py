@@ -24,7 +24,7 @@ _KEY, _PART, _VALUE = 1, 2, 16
 """Field numbers of HistoryItem and SummaryItem."""
 
 _BYTES = 2
-"""Wire type of text, bytes and messages. They begin with their length: in one byte up to `_ONE_BYTE`, in two up to `_TWO_BYTES`."""
+"""Wire type of text, bytes and messages. They begin with their length, in one byte up to `_ONE_BYTE`, two up to `_TWO_BYTES`."""
 
 _ONE_BYTE, _TWO_BYTES = 2**7 - 1, 2**14 - 1
 _ITEM_TAG, _VALUE_TAG = b"\n", b"\x82\x01"
