@@ -13,7 +13,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -47,6 +47,14 @@ _EVALUATED = MappingProxyType({"final_accuracy": "val_accuracy", "final_loss": "
 
 Evaluations = Mapping[str, Sequence[CounterfactualMatrix | None]]
 """By run: the last evaluated matrix of each episode."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    """What a run's epochs say: the slots that ever held a seed module, and the last epoch."""
+
+    grown: frozenset[str]
+    epochs: int
 
 
 def causal_contributions(
@@ -84,8 +92,10 @@ def causal_contributions(
     evaluations = _last_evaluations(experiment)
     options: dict[str, Any] = {"higher_is_better": higher_is_better, "margin": margin, "confidence": confidence}
     full = full_runs(control_key, shared)
+    slots = _slots(experiment.episodes, control_key, shared, evaluations)
+    trained = _trained(experiment, slots)
     measured = []
-    for slot in _slots(experiment.episodes, control_key, shared, evaluations):
+    for slot in slots:
         control = without(slot, control_key, shared)
         causal = aggregate(experiment, metric, treatment=full, control=control, pair_by=pair_by, **options)
         runs = [run for run in runs_of(experiment.episodes, full, "treatment", metric, pair_by) if not run.reason]
@@ -98,8 +108,8 @@ def causal_contributions(
                 difference=_compared(_both(removals, causal), options),
                 removals=removals,
                 not_evaluated=not_evaluated,
-                grown=_grown(experiment.epochs, slot, [pair.treatment_run for pair in causal.pairs]),
-                warnings=tuple(_warnings(experiment.epochs, slot, causal, removals)),
+                grown=_grown(trained, slot, [pair.treatment_run for pair in causal.pairs]),
+                warnings=tuple(_warnings(trained, slot, causal, removals)),
             )
         )
     return CausalContributions(
@@ -249,20 +259,31 @@ def _compared(pairs: Sequence[tuple[float, float]], options: Mapping[str, Any]) 
     return compare(treatment, control, paired=True, **options) if pairs else None
 
 
-def _grown(epochs: pd.DataFrame, slot: str, runs: Iterable[str]) -> tuple[str, ...]:
+def _trained(experiment: Experiment, slots: Sequence[str]) -> dict[str, _Trained]:
+    """What the epochs of every run say, gone through one run after the other."""
+    stages = {f"slot.{slot}.stage": slot for slot in slots}
+    occupied = [stage.name for stage in OCCUPIED]
+    found = {}
+    for epochs in experiment.epochs_by_run(*stages):
+        if not epochs.empty:
+            grown = frozenset(slot for name, slot in stages.items() if name in epochs and epochs[name].isin(occupied).any())
+            found[str(epochs["run_id"].iloc[0])] = _Trained(grown, int(epochs["epoch"].max()))
+    return found
+
+
+def _grown(trained: Mapping[str, _Trained], slot: str, runs: Iterable[str]) -> tuple[str, ...]:
     """Those of the runs in which the slot ever held a seed module."""
-    stage = f"slot.{slot}.stage"
-    if stage not in epochs.columns:
-        return ()
-    occupied = set(epochs.loc[epochs[stage].isin([stage.name for stage in OCCUPIED]), "run_id"])
-    return tuple(sorted(occupied & {run for joined in runs for run in joined.split(JOIN)}))
+    asked = {run for joined in runs for run in joined.split(JOIN)}
+    return tuple(sorted(run for run in asked if run in trained and slot in trained[run].grown))
 
 
-def _warnings(epochs: pd.DataFrame, slot: str, causal: ExperimentAggregation, removals: Sequence[RemovalCost]) -> Iterator[str]:
-    spoilt = _grown(epochs, slot, [pair.control_run for pair in causal.pairs])
+def _warnings(
+    trained: Mapping[str, _Trained], slot: str, causal: ExperimentAggregation, removals: Sequence[RemovalCost]
+) -> Iterator[str]:
+    spoilt = _grown(trained, slot, [pair.control_run for pair in causal.pairs])
     if spoilt:
         yield f"something grew in {slot} all the same in {', '.join(spoilt)}, named as trained without it"
-    last = epochs.groupby("run_id")["epoch"].max()
+    last = {run: found.epochs for run, found in trained.items()}
     early = [r.run for r in removals if r.epoch < max(last.get(run, 0) for run in r.run.split(JOIN))]
     if early:
         yield f"the removal cost of {', '.join(early)} was measured before the last epoch, in a network that was trained further"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,15 @@ class Experiment:
         """A row per epoch: the host's measurements, `slot.<slot>.<field>` and `seed_grad_norms.<slot>`."""
         return self._chosen(frames.epochs_frame)
 
+    def epochs_by_run(self, *columns: str) -> Iterator[pd.DataFrame]:
+        """The rows of `epochs` run by run, in the order of their ids: what of many runs does not fit into memory together.
+
+        Args:
+            *columns: Those that are wanted, beside run, episode and epoch; a run that has none of a name is without that column.
+        """
+        for run in sorted(self.runs, key=lambda run: run.run_id):
+            yield self._chosen(partial(frames.epochs_frame, columns=columns), (run,))
+
     @cached_property
     def counterfactuals(self) -> pd.DataFrame:
         """A row per evaluated coalition."""
@@ -91,9 +100,11 @@ class Experiment:
         more = f" and {len(known) - len(listed)} more" if len(known) > len(listed) else ""
         raise SourceError(f"the experiment has no run {run_id!r}", do=f"Its runs are {', '.join(listed)}{more}.")
 
-    def _chosen(self, frame_of: Callable[[Iterable[RunData]], pd.DataFrame]) -> pd.DataFrame:
-        """A frame of the chosen episodes."""
-        frame = frame_of(self.runs)
+    def _chosen(
+        self, frame_of: Callable[[Iterable[RunData]], pd.DataFrame], runs: Iterable[RunData] | None = None
+    ) -> pd.DataFrame:
+        """A frame of the chosen episodes, of all runs or of some."""
+        frame = frame_of(self.runs if runs is None else runs)
         if not self.filters:
             return frame
         keys = ["run_id", "env_id", "episode_idx"]

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +24,8 @@ from karn_wandb.records import (
     CounterfactualMatrix,
     EpisodeContext,
     EpisodeOutcome,
+    Record,
+    RunInfo,
     TelemetryEvent,
     decode_event,
     encode_event,
@@ -203,33 +206,25 @@ def _opened(content: bytes) -> tuple[pq.ParquetFile, dict[str, Any]]:
     return file, about
 
 
-def _plain(facts: Facts) -> dict[str, Any]:
+_RECORDS: Mapping[str, type[Record]] = {"context": EpisodeContext, "outcome": EpisodeOutcome, "info": RunInfo}
+_TIMES = ("began", "trained", "ended")
+
+
+def _plain(facts: Facts | Episode) -> dict[str, Any]:
     """Facts as JSON values."""
-    episodes = [
-        {
-            "env_id": episode.env_id,
-            "episode_idx": episode.episode_idx,
-            "context": episode.context and episode.context.to_plain(),
-            "outcome": episode.outcome and episode.outcome.to_plain(),
-            "scoped": episode.scoped,
-            "results": episode.results,
-        }
-        for episode in facts.episodes
-    ]
-    known = {name: getattr(facts, name) for name in ("concluded", "failure", "dropped", "config")}
-    return {"episodes": episodes, **known}
+    plain = {f.name: getattr(facts, f.name) for f in fields(facts)}
+    plain |= {name: plain[name].to_plain() for name in plain.keys() & _RECORDS.keys() if plain[name] is not None}
+    plain |= {name: plain[name].isoformat() for name in plain.keys() & set(_TIMES) if plain[name] is not None}
+    return plain | ({"episodes": list(map(_plain, facts.episodes))} if isinstance(facts, Facts) else {})
+
+
+def _made(plain: dict[str, Any]) -> dict[str, Any]:
+    """Undoes `_plain`, but for the class."""
+    made = {name: _RECORDS[name].from_plain(plain[name]) for name in plain.keys() & _RECORDS.keys() if plain[name] is not None}
+    times = {name: datetime.fromisoformat(plain[name]) for name in plain.keys() & set(_TIMES) if plain[name] is not None}
+    return plain | made | times
 
 
 def _facts(plain: dict[str, Any]) -> Facts:
-    """What `_plain` was given."""
-    episodes = [
-        Episode(
-            **episode
-            | {
-                "context": episode["context"] and EpisodeContext.from_plain(episode["context"]),
-                "outcome": episode["outcome"] and EpisodeOutcome.from_plain(episode["outcome"]),
-            }
-        )
-        for episode in plain["episodes"]
-    ]
-    return Facts(**plain | {"episodes": tuple(episodes)})
+    episodes = tuple(Episode(**_made(episode)) for episode in plain["episodes"])
+    return Facts(**_made(plain) | {"episodes": episodes})

@@ -219,7 +219,7 @@ def _run_data(
     has_log: bool,
 ) -> RunData:
     """What W&B's file says of the run, and where it says nothing, what the first event says."""
-    info = _info(telemetry)
+    info = telemetry.facts.info or RunInfo(run_id="")
     said = file or WandbFile(Path(), info.run_id or paths.name)
     state, reason = ending(telemetry.facts, _recorded(said.exit_code))
     return RunData(

@@ -9,6 +9,7 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple, overload
 
@@ -52,6 +53,9 @@ class Episode:
         episode_idx: Its number there, from 0.
         context: Its context; None when none was logged.
         outcome: How it ended; None when nothing says so.
+        began: When its first event was.
+        trained: When its last epoch was logged; None without one.
+        ended: When its outcome was logged; None without one.
         scoped: Whether it was logged through `run.episode`.
         results: Epochs, final and best values by their columns' names; empty without an epoch.
     """
@@ -60,6 +64,9 @@ class Episode:
     episode_idx: int = 0
     context: EpisodeContext | None = None
     outcome: EpisodeOutcome | None = None
+    began: datetime | None = None
+    trained: datetime | None = None
+    ended: datetime | None = None
     scoped: bool = False
     results: Mapping[str, Any] = field(default_factory=dict)
 
@@ -74,6 +81,7 @@ class Facts:
         failure: Why the first failed; None when none did.
         dropped: Records that were lost while it was logged.
         config: Its configuration as it was logged.
+        info: What its first process called it; None when that was not logged.
     """
 
     episodes: tuple[Episode, ...] = ()
@@ -81,6 +89,7 @@ class Facts:
     failure: str | None = None
     dropped: int = 0
     config: Mapping[str, Any] = field(default_factory=dict)
+    info: RunInfo | None = None
 
 
 class Telemetry(Sequence[TelemetryEvent]):
@@ -167,6 +176,7 @@ class Held(Telemetry):
             failure=failure,
             dropped=max((outcome.dropped_records for outcome in outcomes), default=0),
             config=_config(self._events),
+            info=next((event.data for event in self._events if isinstance(event.data, RunInfo)), None),
         )
 
     def epochs(self, columns: Sequence[str] | None = None) -> pa.Table:
@@ -238,19 +248,24 @@ class _Gathered:
 
     context: EpisodeContext | None = None
     outcome: EpisodeOutcome | None = None
+    began: datetime | None = None
+    trained: datetime | None = None
+    ended: datetime | None = None
     snapshots: dict[int, EpochSnapshot] = field(default_factory=dict)
     scoped: bool = False
 
     def take(self, event: TelemetryEvent) -> None:
         self.scoped |= event.scoped
+        self.began = self.began or event.timestamp
         match event.data:
             case EpisodeContext():
                 self.context = event.data
             case EpisodeOutcome():
-                self.outcome = event.data
+                self.outcome, self.ended = event.data, event.timestamp
             case EpochSnapshot():
                 self.snapshots[event.data.epoch] = event.data
-                self.outcome = None  # it was resumed after it had ended
+                self.trained = event.timestamp
+                self.outcome = self.ended = None  # it was resumed after it had ended
 
     def results(self) -> dict[str, Any]:
         """Numbers of the last epoch, and the best."""
@@ -274,4 +289,14 @@ def _episodes(events: Iterable[TelemetryEvent]) -> Iterator[Episode]:
         if isinstance(event.data, EpisodeContext | EpisodeOutcome | EpochSnapshot):
             found[event.env_id, event.episode_idx].take(event)
     for (env_id, episode_idx), one in found.items():
-        yield Episode(env_id, episode_idx, one.context, one.outcome, one.scoped, one.results())
+        yield Episode(
+            env_id=env_id,
+            episode_idx=episode_idx,
+            context=one.context,
+            outcome=one.outcome,
+            began=one.began,
+            trained=one.trained,
+            ended=one.ended,
+            scoped=one.scoped,
+            results=one.results(),
+        )

@@ -20,7 +20,7 @@ from strategies import event_sequences
 import karn_wandb
 from karn_wandb.cli import main
 from karn_wandb.errors import KarnWarning, SourceError
-from karn_wandb.experiment.cache import EventCache
+from karn_wandb.experiment.cache import RunCache
 from karn_wandb.experiment.remote import RemoteRuns
 from karn_wandb.experiment.service import WandbService
 from karn_wandb.records import RunInfo, TelemetryEvent
@@ -379,7 +379,7 @@ def test_a_damaged_file_is_read_again_and_said(wandb_service, load, tmp_path, da
     first = load(PROJECT)
     path = only_file(tmp_path / "kept")
     path.write_bytes(damaged(path.read_bytes()))
-    with pytest.warns(KarnWarning, match=r"r.parquet is damaged or newer, and read from W&B again"):
+    with pytest.warns(KarnWarning, match=r"r.parquet is damaged or of another version, and its run is read again"):
         assert load(PROJECT).runs == first.runs
     wandb_service.requests.clear()
     load(PROJECT)
@@ -407,7 +407,7 @@ def test_nasty_ids_keep_to_the_folder(wandb_service, load, tmp_path):
 
 def impatient(load_cache: Path) -> RemoteRuns:
     said: list[str] = []
-    remote = RemoteRuns(EventCache(load_cache), service=WandbService(said.append, timeout=2, pauses=(0.01, 0.01)))
+    remote = RemoteRuns(RunCache(load_cache), service=WandbService(said.append, timeout=2, pauses=(0.01, 0.01)))
     remote.said = said
     return remote
 

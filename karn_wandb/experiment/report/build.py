@@ -54,7 +54,7 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
         claims=judged,
         arms=arms.order(),
         runs=runs,
-        curves=curves(experiment.epochs, states, arms),
+        curves=curves(experiment, states, arms),
         attribution=slots,
         contributions=contributed,
         validity=CounterfactualValidityNote(),
