@@ -49,9 +49,9 @@ def read_in_processes(folder: Path, runs: Sequence[RunPaths], worth: int = WORTH
     with ThreadPoolExecutor(number) as pool:
         try:
             for share in range(number):
-                process = _started(folder)
-                started.append(process)
-                pool.submit(_follow, process, largest_first[share::number], told)
+                with suppress(OSError):  # what it would have read is left to whoever asked
+                    started.append(_started(folder))
+                    pool.submit(_follow, started[-1], largest_first[share::number], told)
             ended = 0
             while ended < len(started):
                 name = told.get()
@@ -76,9 +76,8 @@ def _follow(process: subprocess.Popen[str], runs: Sequence[RunPaths], told: Simp
     try:
         with process, suppress(BrokenPipeError):
             if process.stdin and process.stdout:
-                process.stdin.write(
-                    json.dumps([[run.wandb_path and str(run.wandb_path), run.log_path and str(run.log_path)] for run in runs])
-                )
+                files = [[path and str(path) for path in (run.wandb_path, run.log_path)] for run in runs]
+                process.stdin.write(json.dumps(files))
                 process.stdin.close()
                 for line in process.stdout:
                     told.put(json.loads(line))
