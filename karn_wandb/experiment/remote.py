@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -59,12 +60,16 @@ class RemoteRuns:
         self._done, self._all = 0, 0
         self._service = service or WandbService(self._tell)
 
-    def read(self, source: str, filters: Mapping[str, Any]) -> list[RunData]:
+    def read(
+        self, source: str, filters: Mapping[str, Any], at_hand: Mapping[str, RunData] = MappingProxyType({})
+    ) -> list[RunData]:
         """The runs of a project, or one run. Those that the filters rule out by what W&B's list says come without their events.
 
         Args:
             source: "entity/project" or "entity/project/run_id".
             filters: As of `load_experiment`.
+            at_hand: Runs that were read from files, by id. One that has ended, and has no fewer events than W&B counts, is given
+                as it is, and not asked for.
 
         Raises:
             SourceError: There is no such, or W&B cannot be asked.
@@ -73,8 +78,12 @@ class RemoteRuns:
         self._tell(f"listing {source}")
         runs = self._listed(source, filters)
         wanted = chosen(list(runs.values()), filters)
-        self._all = len(wanted)
-        found = [self._with_events(run, data) if run.run_id in wanted else data for run, data in runs.items()]
+        here = {run.run_id: at_hand[run.run_id] for run in runs if _has_all(at_hand.get(run.run_id), run)}
+        self._all = len(wanted - here.keys())
+        found = [
+            here[run.run_id] if run.run_id in here else self._with_events(run, data) if run.run_id in wanted else data
+            for run, data in runs.items()
+        ]
         self._tell(f"{source} is read")
         return found
 
@@ -215,6 +224,13 @@ def _ending(state: str, facts: Facts) -> tuple[State, str]:
     if state in ENDED:
         return ending(facts, _SAID.get(state), _NO_END.get(state, ""))
     return "running", f"it has not ended: W&B calls it {state}"
+
+
+def _has_all(here: RunData | None, run: RemoteRun) -> bool:
+    """Whether a run in files has what W&B has of it."""
+    if here is None or here.project != run.project or run.events is None:
+        return False
+    return run.state in ENDED and len(here.telemetry) >= run.events > 0
 
 
 def _is_whole(log: ReadLog, run: RemoteRun) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -47,20 +47,42 @@ def find_runs(
         )
     notes: list[str] = []
     here = {place: _found(source, notes) for place, source in enumerate(sources) if not _is_remote(source)}
-    in_files = iter((local or LocalRuns(RunCache(None))).read([run for runs in here.values() for run in runs]))
+    in_files = (local or LocalRuns(RunCache(None))).read([run for runs in here.values() for run in runs])
+    at_hand = {run.run_id: run for run in map(one_run, _by_id(in_files).values())}
+    rest = iter(in_files)
     remote = remote or RemoteRuns(RunCache(None))
     found: dict[str, list[RunData]] = {}
     for place, source in enumerate(sources):
-        runs = islice(in_files, len(here[place])) if place in here else remote.read(str(source), filters or {})
-        for run in runs:
+        name = str(source)
+        for run in islice(rest, len(here[place])) if place in here else remote.read(name, filters or {}, at_hand):
             parts = found.setdefault(run.run_id, [])
+            if place not in here and run is at_hand.get(run.run_id):
+                notes.append(f"run {run.run_id} is in {name!r} too, with no more events: the one from {run.source!r} is used")
+                continue
             again = next((part for part in parts if part.telemetry == run.telemetry), None)
             if again is None:
                 parts.append(run)
                 notes.extend(f"run {run.run_id}: {line}" for line in run.warnings)
             else:
-                notes.append(f"run {run.run_id} was found again in {str(source)!r}: the first, from {again.source!r}, is used")
-    return list(map(one_run, found.values())), notes
+                notes.append(f"run {run.run_id} was found again in {name!r}: the first, from {again.source!r}, is used")
+    runs = list(map(one_run, found.values()))
+    notes.extend(line for run in runs for line in _differing(run, found[run.run_id], {str(sources[place]) for place in here}))
+    return runs, notes
+
+
+def _by_id(runs: Iterable[RunData]) -> dict[str, list[RunData]]:
+    found: dict[str, list[RunData]] = {}
+    for run in runs:
+        found.setdefault(run.run_id, []).append(run)
+    return found
+
+
+def _differing(run: RunData, parts: Sequence[RunData], files: Container[str]) -> Iterator[str]:
+    """What to say of a run that is here and in W&B, and not the same: one may have gone on, or lack what was not sent."""
+    if len({part.source in files for part in parts}) > 1:
+        counted = " and ".join(f"{len(part.telemetry):,} events in {part.source!r}" for part in parts)
+        used = "both together are" if run.via != "log" else f"the one from {run.source!r}, whose last event is the newest, is"
+        yield f"run {run.run_id} has {counted}: {used} used"
 
 
 def _is_remote(source: str | Path) -> bool:
