@@ -42,9 +42,16 @@ def body_of(payload: bytes) -> tuple[int, int, int]:
         ValueError: The record is not as protocol buffers are.
         IndexError: The same.
     """
-    for number, start, stop in _fields(payload, 0, len(payload)):
-        if number in _KINDS:
-            return number, start, stop
+    at = 0
+    while at < len(payload):
+        tag, at = _varint(payload, at)
+        if tag & 7 == _BYTES:
+            length, at = _varint(payload, at)
+            if tag >> 3 in _KINDS and at + length <= len(payload):
+                return tag >> 3, at, at + length
+            at += length
+        else:
+            at += _length(payload, at, tag & 7)
     return 0, 0, 0
 
 
@@ -126,11 +133,18 @@ class ItemReader:
         heads = [first, *[p[p[0] + 1 :] if p[0] <= _ONE_BYTE else p[_long(p) :] for p in pieces]]
         trailing, last = heads.pop(), pieces[-1]
         whole = len(last) == len(texts[-1]) + len(trailing) + (1 if last[0] <= _ONE_BYTE else 2)
-        if not whole or any(number in items for number, _, _ in _fields(trailing, 0, len(trailing))):
+        if not whole or (trailing and not _apart(trailing, items)):
             return None
         keys = self._keys
         names = [keys[head] for head in heads]
         return None if None in names else (names, texts)  # type: ignore[return-value]  # None is in none
+
+
+def _apart(trailing: bytes, items: Container[int]) -> bool:
+    """Whether no field there is an item; nearly always there is one field, the row's step."""
+    if len(trailing) > 1 and trailing[0] & 7 == _BYTES and len(trailing) == 2 + trailing[1]:
+        return trailing[0] >> 3 not in items
+    return all(number not in items for number, _, _ in _fields(trailing, 0, len(trailing)))
 
 
 class _Keys(dict[bytes, str | None]):
