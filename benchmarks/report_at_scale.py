@@ -4,8 +4,8 @@
     python -m benchmarks.report_at_scale --runs 100 300 1000 3000
 
 The runs are record logs that the package's own pipeline wrote (`benchmarks/many_runs.py`). Each report is made by a process of
-its own, in all three forms. *Cold*: nothing is kept of any run. *Warm*: each run is kept, and the report made anew. Peak memory is
-that of all its processes together: their proportional set sizes, looked at ten times a second. Linux only.
+its own, in all three forms. *Cold*: nothing is kept of any run. *Warm*: each run is kept, and the report made anew. Peak memory
+is that of all its processes together: their proportional set sizes, looked at ten times a second. Linux only.
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ def _slots(episodes: pd.DataFrame, control_key: str, shared: Filter, evaluations
 def _last_evaluations(experiment: Experiment) -> Evaluations:
     newest: dict[tuple[str, int, int], CounterfactualMatrix] = {}
     for run in experiment.runs:
-        for env_id, episode_idx, matrix in run.telemetry.matrices():
+        for env_id, episode_idx, matrix in run.telemetry.matrices(last=True):
             place = (run.run_id, env_id, episode_idx)
             newest[place] = max(matrix, newest.get(place, matrix), key=lambda one: one.epoch)
     found = defaultdict(list)

@@ -69,6 +69,16 @@ class Experiment:
         """A row per slot of each evaluated matrix: its Shapley value with its uncertainty."""
         return self._chosen(frames.shapley_frame)
 
+    @property
+    def last_counterfactuals(self) -> pd.DataFrame:
+        """The rows of `counterfactuals` of each episode's last evaluations: all that a report needs of a long run."""
+        return self._chosen(partial(frames.counterfactuals_frame, last=True))
+
+    @property
+    def last_shapley(self) -> pd.DataFrame:
+        """The rows of `shapley` of each episode's last evaluations, and of the last that had a value."""
+        return self._chosen(partial(frames.shapley_frame, last=True))
+
     @cached_property
     def interactions(self) -> pd.DataFrame:
         """A row per pair of slots of each evaluated matrix: its interaction with its uncertainty and regime."""

@@ -86,14 +86,19 @@ def _of_run(run: RunData, epochs: pa.Table) -> pa.Table:
     return epochs.append_column("run_id", pa.repeat(pa.scalar(run.run_id, pa.string()), len(epochs)))
 
 
-def counterfactuals_frame(runs: Iterable[RunData]) -> pd.DataFrame:
-    """A row per evaluated coalition: which of `slots` were on is `config`, such as "101" of "early,mid,late"."""
-    return _frame(runs, _coalition_rows, COUNTERFACTUALS)
+def counterfactuals_frame(runs: Iterable[RunData], *, last: bool = False) -> pd.DataFrame:
+    """A row per evaluated coalition: which of `slots` were on is `config`, such as "101" of "early,mid,late".
+
+    Args:
+        runs: The runs.
+        last: Only what was evaluated last (`Telemetry.matrices`).
+    """
+    return _frame(runs, _coalition_rows, COUNTERFACTUALS, last=last)
 
 
-def shapley_frame(runs: Iterable[RunData]) -> pd.DataFrame:
-    """A row per slot of each evaluated matrix: its Shapley value and its marginal contribution."""
-    return _frame(runs, _slot_rows, SHAPLEY)
+def shapley_frame(runs: Iterable[RunData], *, last: bool = False) -> pd.DataFrame:
+    """A row per slot of each evaluated matrix: its Shapley value and its marginal contribution. Arguments as above."""
+    return _frame(runs, _slot_rows, SHAPLEY, last=last)
 
 
 def interactions_frame(runs: Iterable[RunData]) -> pd.DataFrame:
@@ -102,12 +107,16 @@ def interactions_frame(runs: Iterable[RunData]) -> pd.DataFrame:
 
 
 def _frame(
-    runs: Iterable[RunData], rows_of: Callable[[CounterfactualMatrix], Iterable[Row]], columns: Mapping[str, str]
+    runs: Iterable[RunData],
+    rows_of: Callable[[CounterfactualMatrix], Iterable[Row]],
+    columns: Mapping[str, str],
+    *,
+    last: bool = False,
 ) -> pd.DataFrame:
     rows = [
         {"run_id": run.run_id, "env_id": env_id, "episode_idx": episode_idx, **row}
         for run in runs
-        for env_id, episode_idx, matrix in run.telemetry.matrices()
+        for env_id, episode_idx, matrix in run.telemetry.matrices(last=last)
         for row in rows_of(matrix)
     ]
     return frame_of(sorted(rows, key=_order), columns)

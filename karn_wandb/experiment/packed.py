@@ -1,8 +1,8 @@
 """A run's events as one Parquet file, from which frames read only the columns they need.
 
 A row an event, as a line of a record log, under the columns one would look for it by. Beside it an epoch has its measurements
-as columns of their own. Epochs, evaluated coalitions and all other events are a row group each, so that the first are read
-without the lines, and the second without the rest. What the events say of the run is in the file's metadata.
+as columns of their own. Epochs, the last evaluated coalitions, earlier ones and all other events are a row group each, so that
+the first are read without the lines, and the second without the rest. What the events say of the run is in the file's metadata.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from karn_wandb.records import (
     encode_event,
 )
 
-VERSION = 2
+VERSION = 3
 """Version of the files' form."""
 
 _KEY, _CHECK = b"karn_wandb", b"karn_checksum"
@@ -39,7 +39,7 @@ _UNCHECKED = b"karn-crc32:00000000"
 """Stands in the file's metadata until its checksum is known: nothing less than all of a file can be trusted in part."""
 
 _MARK = _UNCHECKED.partition(b":")[0] + b":"
-_EPOCHS, _MATRICES = 0, 1
+_EPOCHS, _LAST, _EARLIER = 0, 1, 2
 _OWN = ("place", "sequence", "event_type", "event")
 
 
@@ -72,10 +72,11 @@ def pack(telemetry: Telemetry, notes: Mapping[str, Any]) -> bytes:
     held = telemetry if isinstance(telemetry, Held) else Held(telemetry)
     events = tuple(held)
     lines = [encode_event(event) for event in events]
-    matrices = [place for place in held.places if isinstance(events[place].data, CounterfactualMatrix)]
-    others = sorted(set(range(len(events))) - {*held.epoch_places, *matrices})
+    last = held.last_matrix_places
+    earlier = [place for place in held.matrix_places if place not in set(last)]
+    others = sorted(set(range(len(events))) - {*held.epoch_places, *last, *earlier})
     measured = held.epochs()
-    groups = [_rows(events, lines, places) for places in (held.epoch_places, matrices, others)]
+    groups = [_rows(events, lines, places) for places in (held.epoch_places, last, earlier, others)]
     about = {
         "version": SCHEMA_VERSION,
         "length": len(events),
@@ -158,9 +159,10 @@ class Packed(Telemetry):
         wanted = measured if columns is None else chosen(measured, columns)
         return file.read_row_group(_EPOCHS, columns=wanted, use_threads=False).replace_schema_metadata()
 
-    def matrices(self) -> Iterable[Matrix]:
+    def matrices(self, *, last: bool = False) -> Iterable[Matrix]:
         """See `Telemetry`."""
-        table = self._file().read_row_group(_MATRICES, columns=["event"], use_threads=False)
+        groups = [_LAST] if last else [_LAST, _EARLIER]
+        table = self._file().read_row_groups(groups, columns=["place", "event"], use_threads=False).sort_by("place")
         for line in table["event"].to_pylist():
             event = decode_event(line, self.about.version)
             if isinstance(event.data, CounterfactualMatrix):

@@ -109,8 +109,12 @@ class Telemetry(Sequence[TelemetryEvent]):
         """
 
     @abstractmethod
-    def matrices(self) -> Iterable[Matrix]:
-        """The evaluated coalitions that stand, in their order."""
+    def matrices(self, *, last: bool = False) -> Iterable[Matrix]:
+        """The evaluated coalitions that stand, in their order.
+
+        Args:
+            last: Of each episode only those of the last epoch, and of the last that has a Shapley value.
+        """
 
     @abstractmethod
     def __iter__(self) -> Iterator[TelemetryEvent]: ...
@@ -187,9 +191,34 @@ class Held(Telemetry):
     def _epochs(self) -> pa.Table:
         return table_of([_epoch_row(self._events[place]) for place in self.epoch_places])
 
-    def matrices(self) -> Iterable[Matrix]:
+    def matrices(self, *, last: bool = False) -> Iterable[Matrix]:
         """See `Telemetry`."""
-        return [Matrix(e.env_id, e.episode_idx, e.data) for e in self.standing if isinstance(e.data, CounterfactualMatrix)]
+        wanted = self.last_matrix_places if last else self.matrix_places
+        return [found for place, found in self._matrices.items() if place in wanted]
+
+    @cached_property
+    def _matrices(self) -> dict[int, Matrix]:
+        every = ((place, self._events[place]) for place in self.places)
+        return {p: Matrix(e.env_id, e.episode_idx, e.data) for p, e in every if isinstance(e.data, CounterfactualMatrix)}
+
+    @cached_property
+    def matrix_places(self) -> tuple[int, ...]:
+        """Where the evaluated coalitions that stand are."""
+        return tuple(self._matrices)
+
+    @cached_property
+    def last_matrix_places(self) -> tuple[int, ...]:
+        """Where those are that `matrices` calls the last."""
+        newest: dict[tuple[int, int, bool], int] = {}
+        for env_id, episode_idx, matrix in self._matrices.values():
+            for key in {(env_id, episode_idx, False), (env_id, episode_idx, bool(matrix.shapley_values))}:
+                newest[key] = max(matrix.epoch, newest.get(key, 0))
+        return tuple(
+            place
+            for place, (env_id, episode_idx, matrix) in self._matrices.items()
+            if matrix.epoch == newest[env_id, episode_idx, False]
+            or (bool(matrix.shapley_values) and matrix.epoch == newest[env_id, episode_idx, True])
+        )
 
 
 def chosen(names: Iterable[str], columns: Iterable[str]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -39,7 +41,8 @@ def test_any_events_come_back_with_all_that_is_made_of_them(events):
     assert repr(found.facts) == repr(held.facts)  # NaN is NaN there
     assert repr(found.epochs().to_pydict()) == repr(held.epochs().to_pydict())
     assert found.epochs().schema == held.epochs().schema
-    assert list(found.matrices()) == list(held.matrices())
+    for last in (False, True):
+        assert list(found.matrices(last=last)) == list(held.matrices(last=last))
 
 
 def test_the_facts_of_a_run_come_back():
@@ -58,6 +61,16 @@ def test_columns_are_read_alone():
         "val_accuracy": [40.0, 50.0, None],
     }
     assert found.epochs(["val_accuracy"]).equals(Held(EVENTS).epochs(["val_accuracy"]))
+
+
+def test_the_last_evaluations_are_those_of_the_last_epoch_and_of_the_last_with_values():
+    def at(number, where=(0, 0), values=MATRIX.shapley_values):
+        return event("COUNTERFACTUAL_MATRIX_COMPUTED", replace(MATRIX, epoch=number, shapley_values=values), *where)
+
+    events = stamped(at(1), at(3), at(3), at(2), at(5, values=None), at(4, values={}), at(7, (1, 0)), at(6, (1, 0)))
+    for telemetry in (Held(events), packed(events)):
+        assert [(env, matrix.epoch) for env, _, matrix in telemetry.matrices(last=True)] == [(0, 3), (0, 3), (0, 5), (1, 7)]
+        assert [matrix.epoch for _, _, matrix in telemetry.matrices()] == [1, 3, 3, 2, 5, 4, 7, 6]
 
 
 def test_what_was_superseded_is_in_the_events_and_in_no_column():

@@ -44,7 +44,7 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
     arms = arms_of(episodes, family)
     states = tables.states(episodes)
     runs = tables.runs(episodes, arms, (*decisions, *by_slot))
-    slots = attribution(experiment.shapley, states, arms)
+    slots = attribution(experiment.last_shapley, states, arms)
     judged = tuple(_claim(episodes, decision, arms, len(decisions), declared=family.declared) for decision in decisions if family)
     paragraphs = methods(runs, decisions, family, slots, contributed)
     content = Content(
@@ -116,7 +116,7 @@ def _threats(
     }
     found += threats.together(by_claim)
     found += threats.of_code(experiment.episodes)
-    found += threats.of_attribution(experiment.counterfactuals, slots)
+    found += threats.of_attribution(experiment.last_counterfactuals, slots)
     found += threats.of_reading(experiment.warnings, sorted(set(experiment.episodes["source"].dropna())))
     return tuple(found)
 
