@@ -20,10 +20,7 @@ GAP = 20
 
 def sheet() -> str:
     """The charts in one SVG, laid out in `COLUMNS`."""
-    events = [TelemetryEvent(TelemetryEventType.EPOCH_COMPLETED, data=snapshot) for snapshot in _snapshots()]
-    matrices = series(SLOTS, len(events))
-    events += [TelemetryEvent(TelemetryEventType.COUNTERFACTUAL_MATRIX_COMPUTED, data=matrix) for matrix in matrices]
-    drawn = AttributionCharts(events).charts()
+    drawn = AttributionCharts(events(SLOTS)).charts()
     pictures = {chart.name: to_svg(chart.spec(), theme="light", prefix=chart.name) for chart in drawn}
     placed, x, height = [], 0.0, 0.0
     for column in COLUMNS:
@@ -36,11 +33,16 @@ def sheet() -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg" {frame}><rect {frame} fill="#ffffff"/>{"".join(placed)}</svg>'
 
 
-def _snapshots(epochs: int = 24) -> list[EpochSnapshot]:
-    life = stages(SLOTS, epochs)
-    return [
-        EpochSnapshot(epoch, HostSnapshot(epoch), {slot: SlotSnapshot(slot, life[slot][epoch - 1][1]) for slot in SLOTS})
+def events(slots: tuple[str, ...], epochs: int = 24) -> list[TelemetryEvent]:
+    """The run: an epoch's snapshot and matrix for each epoch."""
+    life = stages(slots, epochs)
+    snapshots = [
+        EpochSnapshot(epoch, HostSnapshot(epoch), {slot: SlotSnapshot(slot, life[slot][epoch - 1][1]) for slot in slots})
         for epoch in range(1, epochs + 1)
+    ]
+    return [
+        *(TelemetryEvent(TelemetryEventType.EPOCH_COMPLETED, data=snapshot) for snapshot in snapshots),
+        *(TelemetryEvent(TelemetryEventType.COUNTERFACTUAL_MATRIX_COMPUTED, data=matrix) for matrix in series(slots, epochs)),
     ]
 
 

@@ -59,6 +59,7 @@ def train(
     data: Dataset,
     disabled_slot: Disabled = "none",
     baseline: Path | None = None,
+    claims: str | Path | None = None,
     on_epoch: Callable[[int, float], None] = lambda epoch, accuracy: None,  # noqa: ARG005 -- names for the reader
 ) -> karn_wandb.records.EpisodeOutcome:
     """Train one host from start to end, with nothing ever germinating in the disabled slot; gives how it ended."""
@@ -83,6 +84,7 @@ def train(
         episode=episode,
         config=config,
         baseline=baseline,
+        claims=claims,
         name=f"{controller}-{seed}" if disabled_slot == "none" else f"{controller}-without-{disabled_slot}-{seed}",
         group="demo",
         mode="offline",
@@ -273,6 +275,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--epochs", type=int, default=30, help="epochs to train")
     made.add_argument("--data-root", type=Path, help="folder with CIFAR-10; photo patches without it")
     made.add_argument("--baseline", type=Path, help="folder with the paired host-only run")
+    made.add_argument("--claims", help="file of the hypotheses that the runs are made for, kept in the run")
     return made
 
 
@@ -298,6 +301,7 @@ def main() -> None:
         data=load(options.data_root),
         disabled_slot=options.disabled_slot,
         baseline=options.baseline,
+        claims=options.claims,
         on_epoch=lambda epoch, accuracy: print(f"epoch {epoch} of {recipe.epochs}: {accuracy:.2f} %", flush=True),
     )
 

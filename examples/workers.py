@@ -39,6 +39,7 @@ class Workers:
 
     options: argparse.Namespace
     progress: Progress
+    claims: Path
     running: set[subprocess.Popen[str]] = field(default_factory=set)
     stopped: bool = False
 
@@ -69,7 +70,7 @@ class Workers:
         return process.returncode == 0
 
     def _command(self, planned: Planned, *, paired: bool) -> list[str]:
-        given = {**planned.given, "--epochs": self.options.epochs, "--out": self.options.out}
+        given = {**planned.given, "--epochs": self.options.epochs, "--out": self.options.out, "--claims": self.claims}
         given |= {"--data-root": self.options.data_root} if self.options.data_root else {}
         given |= {"--baseline": self.options.out} if paired else {}
         words = [str(word) for option in given.items() for word in option]
@@ -108,7 +109,7 @@ def train_and_report(plan: Sequence[Planned], options: argparse.Namespace, claim
     options.out.mkdir(parents=True, exist_ok=True)
     console = Console()
     try:
-        _train(plan, options, console)
+        _train(plan, options, claims, console)
         _conclude(options, claims, console)
     except KeyboardInterrupt:
         console.print("stopped; what was logged until now stays in", str(options.out))
@@ -119,10 +120,10 @@ def train_and_report(plan: Sequence[Planned], options: argparse.Namespace, claim
     return 0
 
 
-def _train(plan: Sequence[Planned], options: argparse.Namespace, console: Console) -> None:
+def _train(plan: Sequence[Planned], options: argparse.Namespace, claims: Path, console: Console) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[accuracy]:>8}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress, ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        workers = Workers(options, progress)
+        workers = Workers(options, progress, claims)
         begun: dict[int, Future[bool]] = {}
         for planned in plan:
             begun[id(planned)] = pool.submit(workers.train, planned, begun[id(planned.after)] if planned.after else None)

@@ -9,17 +9,69 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Protocol
 
 SECONDS = 10.0
 """How long a run may take to save what it holds; schedulers give 30 seconds or more."""
 
+LOOK_SECONDS = 0.1
+"""How long the main thread waits to hear that it is outside of all calls of a run."""
+
 
 class Saveable(Protocol):
     """What is told of the signal."""
 
+    def still(self) -> AbstractContextManager[None]:
+        """While it lasts, no other thread is inside a call of the run."""
+
     def save(self, *, ending: bool) -> None:
         """Save what it holds; `ending` when the process ends right after."""
+
+
+class _Saving(threading.Thread):
+    """Saves runs while the main thread waits in the signal's handler.
+
+    The handler may have interrupted the main thread in a call of a run, where it holds locks that saving needs. Then the
+    handler returns, the call ends, and the signal is sent again while this thread holds those locks.
+
+    Args:
+        runs: The runs.
+        ending: Whether the process ends right after.
+    """
+
+    def __init__(self, runs: Sequence[Saveable], *, ending: bool) -> None:
+        super().__init__(name="karn-sigterm", daemon=True)
+        self._runs, self._ending = runs, ending
+        self._changed = threading.Condition()
+        self._still = self._given_up = False
+        self._waited_for, self._saved = threading.Event(), threading.Event()
+
+    def run(self) -> None:
+        with ExitStack() as calls:
+            for run in self._runs:
+                calls.enter_context(run.still())
+            with self._changed:
+                self._still, again = True, self._given_up
+                self._changed.notify_all()
+            if again:
+                os.kill(os.getpid(), signal.SIGTERM)
+            if not self._waited_for.wait(SECONDS):  # the signal has another handler by now
+                return
+        for run in self._runs:
+            run.save(ending=self._ending)
+        self._saved.set()
+
+    def wait(self) -> bool:
+        """Wait in the handler until all is saved or time is up; False, at once, when the handler must return first."""
+        with self._changed:
+            self._given_up = not self._changed.wait_for(lambda: self._still, LOOK_SECONDS)
+            if self._given_up:
+                return False
+        self._waited_for.set()
+        self._saved.wait(SECONDS)
+        return True
 
 
 class Watch:
@@ -27,6 +79,7 @@ class Watch:
 
     def __init__(self) -> None:
         self._runs: list[Saveable] = []
+        self._saving: _Saving | None = None
         self._previous: Any = None
         self._process = 0
 
@@ -46,6 +99,7 @@ class Watch:
     def forget(self) -> None:
         """The process is a fork of the one that the runs are of."""
         self._runs.clear()
+        self._saving = None
 
     def remove(self, run: Saveable) -> None:
         """A run ends; with the last one the signal is what it was before."""
@@ -56,21 +110,18 @@ class Watch:
             signal.signal(signal.SIGTERM, self._previous)
 
     def _handle(self, number: int, frame: Any) -> None:
-        ends = not callable(self._previous)
         if os.getpid() == self._process:  # a forked worker has nothing of its own to save
-            # On a thread, for the main one may have been interrupted while it held a lock that saving needs.
-            saving = threading.Thread(target=self._save, args=(ends,), name="karn-sigterm", daemon=True)
-            saving.start()
-            saving.join(SECONDS)
+            if self._saving is None:
+                self._saving = _Saving(tuple(self._runs), ending=not callable(self._previous))
+                self._saving.start()
+            if not self._saving.wait():
+                return
+            self._saving = None
         if callable(self._previous):
             self._previous(number, frame)
         else:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-
-    def _save(self, ending: bool) -> None:
-        for run in tuple(self._runs):
-            run.save(ending=ending)
 
 
 WATCH = Watch()

@@ -1,8 +1,7 @@
-"""What `init` says of a run: its episode context, its own configuration, the hash of its claims."""
+"""What `init` says of a run: its episode context, its own configuration, its claims."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from numbers import Integral
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from karn_wandb._version import __version__
-from karn_wandb.errors import ClaimsError, UsageError
+from karn_wandb.errors import UsageError
 from karn_wandb.records import EpisodeContext, RunInfo
 from karn_wandb.schema.config import overlay, with_config
 
@@ -30,8 +29,8 @@ def context_of(episode: EpisodeContext | None, final: Mapping[str, Any], config:
     return capture_episode(base_seed=int(seed) if is_seed else None, hyperparameters=config)
 
 
-def info_of(wandb_run: wandb.Run, config: dict[str, Any]) -> RunInfo:
-    """What the run is called, and the user's own part of its configuration."""
+def info_of(wandb_run: wandb.Run, config: dict[str, Any], claims: str) -> RunInfo:
+    """What the run is called, the user's own part of its configuration, and the text of its claims file."""
     import wandb  # noqa: PLC0415 -- takes seconds
 
     return RunInfo(
@@ -44,6 +43,7 @@ def info_of(wandb_run: wandb.Run, config: dict[str, Any]) -> RunInfo:
         config=config,
         karn_version=__version__,
         wandb_version=wandb.__version__,
+        claims=claims,
     )
 
 
@@ -76,15 +76,14 @@ def as_mapping(config: Any) -> dict[str, Any]:
         ) from None
 
 
-def hash_of(claims: str | Path | None) -> str:
-    """SHA-256 of a claims file; "" without one.
+def text_of(claims: str | Path | None) -> str:
+    """Text of a claims file, which is checked; "" without one.
 
     Raises:
-        ClaimsError: It cannot be read.
+        ClaimsError: It cannot be read, or does not say what a claims file must.
     """
     if claims is None:
         return ""
-    try:
-        return hashlib.sha256(Path(claims).read_bytes()).hexdigest()
-    except OSError as error:
-        raise ClaimsError(f"the claims file {claims} cannot be read", got=str(error), do="Check the path.") from None
+    from karn_wandb.experiment.claims import read_claims  # noqa: PLC0415 -- loads pandas
+
+    return read_claims(claims).text

@@ -15,7 +15,7 @@ from karn_wandb.pipeline import LOG_NAME, Follower, ReadLog, RecordLog, read_log
 from karn_wandb.records import SCHEMA_VERSION, EpisodeContext, EpisodeOutcome, RunInfo, TelemetryEvent
 from karn_wandb.resume import rows_at_wandb, sequences
 from karn_wandb.schema import PART, REST
-from karn_wandb.schema.config import episode_config
+from karn_wandb.schema.config import claims_config, episode_config
 
 if TYPE_CHECKING:
     import wandb
@@ -143,10 +143,11 @@ def _target(into: str | None, source: Path, info: RunInfo) -> _Target:
 def _config_beside(source: Path, info: RunInfo) -> dict[str, Any]:
     """The run's config as the run file beside the log has it, the instrument's settings among it; else as the log has it."""
     path = source.parent / f"run-{info.run_id}.wandb"
+    logged = {**info.config, **claims_config(info.claims)}
     try:
-        return read_wandb_file(path, rows=False).config or info.config
+        return read_wandb_file(path, rows=False).config or logged
     except SourceError:
-        return info.config
+        return logged
 
 
 def _run_file(path: Path) -> Path:
@@ -223,5 +224,5 @@ def _exit_code(events: Iterable[TelemetryEvent]) -> int:
 def _is_beside(row: dict[str, Any]) -> bool:
     """Whether a row is the user's own: neither an event nor a table or chart of this package."""
     names = [name for name in row if not name.startswith("_")]
-    ours = REST in row or PART in row or all(name.startswith(("tables/", "charts/")) for name in names)
+    ours = REST in row or PART in row or all(name.startswith(("tables/", "charts/", "custom_charts/")) for name in names)
     return not ours

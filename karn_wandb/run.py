@@ -6,8 +6,8 @@ import atexit
 import os
 import signal
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -238,6 +238,12 @@ class Run(EpisodeLog):
                 raise
             return f"W&B's own process is gone: {restore}."
         return ""
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """While it lasts, no other thread is inside a call of this run's, or logs to W&B's."""
+        with self.collector.still(), nullcontext() if self._gate is None else self._gate.still():
+            yield
 
     def save(self, *, ending: bool) -> None:
         """Save what the run holds, because the process was asked to end (SIGTERM); it is marked as preempting.

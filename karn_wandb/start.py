@@ -14,7 +14,7 @@ from karn_wandb.active import activate
 from karn_wandb.errors import KarnError, KarnWarning, UsageError
 from karn_wandb.pipeline import LOG_NAME, KarnCollector, RecordLog, Sink, write_log
 from karn_wandb.processes import is_primary, located, options_of
-from karn_wandb.provenance import as_mapping, context_of, hash_of, info_of
+from karn_wandb.provenance import as_mapping, context_of, info_of, text_of
 from karn_wandb.records import EpisodeContext, KarnConfig
 from karn_wandb.run import Run, open_runs
 from karn_wandb.schema.config import OWN_KEYS, config_of, episode_config, overlay, user_config
@@ -56,7 +56,8 @@ def init(
         episode: What is trained; when None it is captured from the process and completed by what is logged.
         karn: Settings of the instrument; environment variables win over them (`settings.with_environment`).
         baseline: Folder, record log or W&B file with the paired host-only run (same base_seed) to compare with.
-        claims: File of declared hypotheses; its hash goes into the run's config.
+        claims: File of declared hypotheses; its text and hash go into the run, so that a report can show that it was declared
+            before the run began, and what was changed since.
         sinks: Further places where events go, such as `sinks.ConsoleOutput()`.
         **wandb_options: Every other keyword of `wandb.init`: entity, name, group, tags, mode, dir, config, settings ...
 
@@ -68,7 +69,8 @@ def init(
         wandb.errors.Error: W&B refuses the run for another reason than being unreachable.
     """
     karn = located(with_environment(karn or KarnConfig(), os.environ), os.environ)
-    own = config_of(karn, hash_of(claims))
+    declared = text_of(claims)
+    own = config_of(karn, declared)
     secrets: list[str] = []
     user = without_secrets(as_mapping(wandb_options.pop("config", None)), secrets)
     episode = episode and record_without_secrets(episode, secrets)
@@ -84,7 +86,9 @@ def init(
     config = {**user, **own, **given} if is_primary(options["settings"]) else {}
     wandb_run = _start(project, config, options, strict=karn.strict)
     try:
-        return _assemble(kind, wandb_run, karn, user=user, episode=episode, baseline=baseline, sinks=tuple(sinks))
+        return _assemble(
+            kind, wandb_run, karn, user=user, episode=episode, claims=declared, baseline=baseline, sinks=tuple(sinks)
+        )
     except KarnError:
         wandb_run.finish(exit_code=1)
         raise
@@ -155,6 +159,7 @@ def _assemble(
     *,
     user: dict[str, Any],
     episode: EpisodeContext | None,
+    claims: str,
     baseline: str | Path | None,
     sinks: tuple[Sink, ...],
 ) -> Run:
@@ -182,11 +187,13 @@ def _assemble(
         from karn_wandb.sinks import LogGate, WandbSink  # noqa: PLC0415 -- loads wandb
 
         gate = LogGate(wandb_run)
-        collector.follow(WandbSink(wandb_run, gate, log.events, log.path, present=present, told=resumed_at))
+        presets = karn.chart_presets
+        sink = WandbSink(wandb_run, gate, log.events, log.path, present=present, told=resumed_at, chart_presets=presets)
+        collector.follow(sink)
     run = kind(wandb_run, activate(collector), gate)
     if not primary:
-        run.hold_config(_local_config({**config, **config_of(karn), **episode_config(context)}))
-    run.log_info(info_of(wandb_run, config))
+        run.hold_config(_local_config(wandb_run, {**config, **config_of(karn), **episode_config(context)}))
+    run.log_info(info_of(wandb_run, config, claims))
     if earlier is None or context != earlier.context:
         run.log_context(context)
     if baseline is not None:
@@ -198,12 +205,10 @@ def _assemble(
     return run
 
 
-def _local_config(values: dict[str, Any]) -> Any:
+def _local_config(wandb_run: wandb.Run, values: dict[str, Any]) -> Any:
     """A config as W&B's run has one, which nobody is told of."""
-    from wandb.sdk.wandb_config import Config  # noqa: PLC0415 -- loads wandb
-
-    config = Config()  # type: ignore[no-untyped-call]
-    config.update(values)  # type: ignore[no-untyped-call]
+    config: Any = type(wandb_run.config)()
+    config.update(values)
     return config
 
 

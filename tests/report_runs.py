@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from karn_wandb.records import (
     encode_event,
     encode_header,
 )
+from karn_wandb.schema.config import claims_config
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 HOST_PARAMS, SEED_PARAMS = 100_000, 30_000
@@ -37,7 +38,8 @@ HOST_PARAMS, SEED_PARAMS = 100_000, 30_000
 class Made:
     """A run to be made: `finals` are the final accuracies of its episodes, None for an episode that logged none.
 
-    `removal` are removal costs of slots, of which the disabled one stays dormant.
+    `removal` are removal costs of slots, of which the disabled one stays dormant. `claims` is the text of the claims file it
+    was started with, `began` when that was, in minutes after `WHEN`, and `ended` when it ended, None without an outcome.
     """
 
     run_id: str
@@ -54,6 +56,10 @@ class Made:
     name: str = ""
     source: str = "./runs"
     git_commit: str = "c0ffee"
+    data_hash: str = ""
+    claims: str = ""
+    began: int = 0
+    ended: int | None = None
 
 
 def pairs(treatment: Sequence[float], control: Sequence[float], **slots: float) -> list[Made]:
@@ -88,7 +94,7 @@ def write_logs(folder: Path, made: Sequence[Made]) -> Path:
     """The runs as record logs, a folder each, to be read by the real reader."""
     for each in made:
         data = run(each)
-        info = RunInfo(run_id=data.run_id, name=data.name, config=data.config)
+        info = RunInfo(run_id=data.run_id, name=data.name, config=data.config, claims=each.claims)
         ends = [_event(TelemetryEventType.EPISODE_OUTCOME, _outcome(each), e) for e in range(len(each.finals))]
         events = [
             _event(TelemetryEventType.TRAINING_STARTED, info, 0),
@@ -108,7 +114,7 @@ def _outcome(made: Made) -> EpisodeOutcome:
 
 def run(made: Made) -> RunData:
     """One of them."""
-    config = {**({} if made.controller is None else {"controller": made.controller}), **made.config}
+    config = {**({} if made.controller is None else {"controller": made.controller}), **made.config, **claims_config(made.claims)}
     return RunData(
         run_id=made.run_id,
         source=made.source,
@@ -127,6 +133,9 @@ def _episode(made: Made, episode: int, final: float | None) -> list[TelemetryEve
     found += [_event(TelemetryEventType.EPOCH_COMPLETED, _snapshot(made, epoch, final), episode) for epoch in epochs]
     if made.shapley or made.removal:
         found.append(_event(TelemetryEventType.COUNTERFACTUAL_MATRIX_COMPUTED, _matrix(made), episode))
+    if made.ended is not None:
+        outcome = _event(TelemetryEventType.EPISODE_OUTCOME, _outcome(made), episode)
+        found.append(replace(outcome, timestamp=WHEN + timedelta(minutes=made.ended)))
     return found
 
 
@@ -137,8 +146,9 @@ def _event(kind: TelemetryEventType, record: Record, episode: int) -> TelemetryE
 def _context(made: Made) -> EpisodeContext:
     return EpisodeContext(
         episode_id=f"{made.run_id}-episode",
-        timestamp=WHEN,
+        timestamp=WHEN + timedelta(minutes=made.began),
         git_commit=made.git_commit,
+        data_hash=made.data_hash,
         base_seed=made.seed,
         torch_seed=made.seed,
         numpy_seed=made.seed,

@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             else:
                 bench.remove()
                 print(f"deleted the runs and artifacts in {bench.path}; saved views stay, delete the project if you like")
+                print(f"presets of charts stay, too, private to {bench.entity}")
     print(f"{len(chosen) - failed} of {len(chosen)} checks hold or were left out")
     return FAIL if failed else HOLD
 

@@ -54,20 +54,12 @@ THIRD_PARTY = {
     "schema": {"msgspec"},  # a row's text column is the records' codec
     "capture": {"torch", "numpy"},
     "attribution": {"numpy", "scipy"},
-    "statistics": {"numpy", "scipy", "statsmodels"},
+    "statistics": {"numpy", "scipy"},
     "analysis": {"numpy"},
     "charts": {"vl_convert"},
-    "sinks": {"wandb", "rich", "pyarrow", "msgspec", "numpy"},
-    "experiment": {
-        "pandas",
-        "numpy",
-        "wandb",
-        "google",
-        "yaml",
-        "pyarrow",
-        "platformdirs",
-        "msgspec",
-    },  # google: protobuf, comes with wandb
+    "sinks": {"wandb", "rich", "pyarrow", "msgspec", "numpy", "platformdirs"},
+    # google: protobuf, comes with wandb
+    "experiment": {"pandas", "numpy", "wandb", "google", "yaml", "pyarrow", "platformdirs", "msgspec"},
     "run": {"torch", "wandb"},
     "cli": {"click", "rich", "wandb", "yaml"},
     "workspace": {"wandb", "wandb_workspaces"},
@@ -98,6 +90,7 @@ MAY_USE_NUMPYS_GLOBAL_GENERATOR = {
 MAY_READ_THE_ENVIRONMENT = {
     "start.py": "init hands it on, so that an operator's switches are read in one place",
     "experiment/cache.py": "an operator says where what was read is kept",
+    "sinks/presets.py": "an operator says where it is noted which presets W&B has",
 }
 MAY_LOOK_AT_WANDBS_RUN = {
     "sinks/wandb.py": "where the run is the global one, wandb.log must keep to the same gate as run.log",

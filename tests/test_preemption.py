@@ -16,9 +16,14 @@ from karn_wandb.preemption import Watch
 class Held:
     def __init__(self):
         self.saved = []
+        self.lock = threading.Lock()
+
+    def still(self):
+        return self.lock
 
     def save(self, *, ending):
-        self.saved.append(ending)
+        with self.lock:
+            self.saved.append(ending)
 
 
 @pytest.fixture
@@ -42,6 +47,33 @@ def test_every_open_run_saves_and_the_user_s_handler_is_called(handler):
     for run in (runs[0], runs[2]):
         watch.remove(run)
     assert signal.getsignal(signal.SIGTERM) is users
+
+
+def test_a_signal_in_the_middle_of_a_run_s_call_has_its_effect_after_the_call(handler):
+    """What saving needs is locked there, and only the main thread, which the handler interrupts, can let go of it."""
+    called = threading.Event()
+    handler(lambda number, frame: called.set())
+    watch, run = Watch(), Held()
+    watch.add(run)
+    with run.lock:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert (run.saved, called.is_set()) == ([], False)
+    assert called.wait(10)
+    assert run.saved == [False]
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert run.saved == [False, False]
+    watch.remove(run)
+
+
+def test_a_handler_that_takes_over_in_between_gets_the_signal_that_is_sent_again(handler):
+    called = threading.Event()
+    watch, run = Watch(), Held()
+    watch.add(run)
+    with run.lock:
+        os.kill(os.getpid(), signal.SIGTERM)
+        handler(lambda number, frame: called.set())
+    assert called.wait(10)
+    assert run.saved == []
 
 
 def test_the_handler_is_there_while_a_run_is(handler):
@@ -94,9 +126,10 @@ def test_a_run_that_ends_on_another_thread_leaves_a_handler_that_does_nothing_of
 
 
 BY_DEFAULT = """
-import os, signal, sys
+import contextlib, os, signal, sys
 from karn_wandb.preemption import Watch
 class Held:
+    still = contextlib.nullcontext
     def save(self, *, ending):
         print("saved", ending, flush=True)
 held = Held()
@@ -122,9 +155,10 @@ def test_without_a_handler_of_the_user_s_the_process_ends_by_the_signal(how, sai
 
 
 FORKED = """
-import os, signal, sys
+import contextlib, os, signal, sys
 from karn_wandb.preemption import Watch
 class Held:
+    still = contextlib.nullcontext
     def __init__(self, name): self.name = name
     def save(self, *, ending):
         print("saved", self.name, flush=True)

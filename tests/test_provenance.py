@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import sys
 from argparse import Namespace
 from collections import OrderedDict
@@ -18,9 +17,12 @@ import wandb
 from karn_wandb._version import __version__
 from karn_wandb.capture import capture_episode
 from karn_wandb.errors import ClaimsError, RecordError, UsageError
-from karn_wandb.provenance import as_mapping, context_of, hash_of, info_of
+from karn_wandb.provenance import as_mapping, context_of, info_of, text_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+
+
+CLAIMS = "# before the runs\r\nclaims: [{name: a, treatment: {arm: x}, control: {arm: y}}]\r\n"
 
 
 @pytest.fixture
@@ -73,9 +75,9 @@ def test_info_says_what_the_run_is_called_and_how_it_was_configured(tmp_path):
     run = wandb.init(
         mode="disabled", project="p", name="n", group="g", job_type="j", tags=["a", "b"], dir=tmp_path, reinit="create_new"
     )
-    info = info_of(run, {"lr": 0.1})
+    info = info_of(run, {"lr": 0.1}, CLAIMS)
     run.finish()
-    assert info.run_id == run.id
+    assert (info.run_id, info.claims) == (run.id, CLAIMS)
     assert (info.karn_version, info.wandb_version, info.config) == (__version__, wandb.__version__, {"lr": 0.1})
 
 
@@ -133,16 +135,23 @@ class TestConfig:
 
 
 class TestClaims:
-    def test_are_known_by_the_hash_of_their_file(self, tmp_path):
+    def test_are_kept_as_their_file_s_text(self, tmp_path):
         path = tmp_path / "claims.yaml"
-        path.write_bytes(b"family: demo\r\n")
-        assert hash_of(path) == hash_of(str(path)) == hashlib.sha256(b"family: demo\r\n").hexdigest()
-        assert hash_of(None) == ""
+        path.write_bytes(CLAIMS.encode())
+        assert text_of(path) == text_of(str(path)) == CLAIMS
+        assert text_of(None) == ""
 
     @pytest.mark.parametrize("name", ["missing.yaml", "."])
     def test_that_cannot_be_read_are_an_error(self, tmp_path, name):
-        with pytest.raises(ClaimsError, match=r"the claims file .* cannot be read; got .* Check the path\."):
-            hash_of(tmp_path / name)
+        with pytest.raises(ClaimsError, match=r"the claims file '.*' cannot be read; got "):
+            text_of(tmp_path / name)
+
+    def test_that_are_wrong_are_an_error_with_the_line(self, tmp_path):
+        path = tmp_path / "claims.yaml"
+        path.write_text("family: demo\nclaim: []\n")
+        with pytest.raises(ClaimsError) as caught:
+            text_of(path)
+        assert str(caught.value) == f"{path}, line 2: the file has an unknown field 'claim'. Did you mean 'claims'?"
 
 
 def test_without_w_and_b_s_own_reader_namespaces_are_read_and_files_are_not(monkeypatch):

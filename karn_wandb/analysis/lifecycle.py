@@ -53,8 +53,9 @@ class Lifecycle:
         Raises:
             RecordError: It names a slot that does not exist.
         """
-        for slot_id in snapshot.slots:
-            self.check_slot(slot_id)
+        if self._declared and not self._declared.issuperset(snapshot.slots):
+            for slot_id in snapshot.slots:
+                self.check_slot(slot_id)
         for slot_id, slot in snapshot.slots.items():
             before = self.stages.setdefault(slot_id, SeedStage.DORMANT)
             if slot.stage is not before:

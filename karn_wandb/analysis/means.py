@@ -39,9 +39,15 @@ class BatchMeans:
 
     def fields(self) -> dict[str, Any]:
         """The fields of a `HostSnapshot` that follow; what no batch measured is left out."""
-        means: dict[str, Any] = {field: _mean(values) for field, values in self._values.items()}
-        norms = {slot_id: _mean(values) for slot_id, values in self._seed_grad_norms.items()}
-        return means | ({"seed_grad_norms": norms} if norms else {})
+        means: dict[str, Any] = {}
+        for field, values in self._values.items():
+            means[field] = _mean(values)
+        norms = {}
+        for slot_id, values in self._seed_grad_norms.items():
+            norms[slot_id] = _mean(values)
+        if norms:
+            means["seed_grad_norms"] = norms
+        return means
 
 
 def _mean(values: list[float]) -> float:

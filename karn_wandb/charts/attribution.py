@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from karn_wandb.charts.chart import Chart, signed, unsigned
+from karn_wandb.charts.builtin import bars, points, with_ends
+from karn_wandb.charts.chart import Chart, Plot, signed, unsigned
 from karn_wandb.charts.render import Row
+from karn_wandb.printable import printable
 from karn_wandb.records import Coalition, CounterfactualMatrix, InteractionEstimate, Metric, ShapleyEstimate
 
 MOST_CELLS = 2**6
@@ -49,6 +51,10 @@ def slot_values(matrix: CounterfactualMatrix) -> Chart | None:
         rows=rows,
         titles={"title": f"Shapley values, epoch {matrix.epoch}", "x": _UNITS[matrix.metric]},
         caption=f"What each slot adds to all slots off, on average over all orders. {_intervals(estimates.values())}",
+        plain=bars(
+            f"Shapley values with their intervals, epoch {matrix.epoch} ({_UNITS[matrix.metric]})",
+            (bar for slot, e in estimates.items() if None not in (e.ci_low, e.ci_high) for bar in with_ends(printable(slot), e)),
+        ),
     )
 
 
@@ -198,6 +204,7 @@ def _grid(matrix: CounterfactualMatrix, slots: Sequence[str], known: dict[Coalit
             "Deeper is better. Neighbouring cells differ in one slot, so each edge between them is what that slot does there."
             + (f" Dashed: {missing} not evaluated." if missing else "")
         ),
+        plain=_by_size(matrix, ((sum(config), value) for config, value in known.items())),
     )
 
 
@@ -212,7 +219,12 @@ def _strip(matrix: CounterfactualMatrix, known: dict[Coalition, float]) -> Chart
         rows=[{"slots_on": size, "value": value} for size, value in drawn],
         titles={"title": f"Coalitions by slots on, epoch {matrix.epoch}", "x": _VALUES[matrix.metric]},
         caption=f"Each line is one of the {len(by_size):,} evaluated coalitions of {len(_slots(matrix))} slots.{thinned}",
+        plain=_by_size(matrix, drawn),
     )
+
+
+def _by_size(matrix: CounterfactualMatrix, values: Iterable[tuple[int, float]]) -> Plot | None:
+    return points(f"Coalitions by slots on, epoch {matrix.epoch}", "slots on", _VALUES[matrix.metric], values)
 
 
 def _steps(
@@ -225,14 +237,14 @@ def _steps(
         unexplained = ShapleyEstimate(rest, std=None, n_samples=0)
         steps.append(("not shared out", unexplained, _bar(unexplained, metric)))
     names = [*(name for name, _, _ in steps), "all on"]
-    yield {"kind": "total", "name": "all off", "next": names[0], "from": start, "to": start, "label": unsigned(start, metric)}
+    yield {"kind": "total", "step": "all off", "next": names[0], "from": start, "to": start, "label": unsigned(start, metric)}
     at = start
     for (name, estimate, bar), following in zip(steps, names[1:], strict=True):
         low, high = (None if edge is None else at + edge for edge in (estimate.ci_low, estimate.ci_high))
-        step: Row = {"name": name, "next": following, "from": at, "to": at + estimate.mean, "low": low, "high": high}
+        step: Row = {"step": name, "next": following, "from": at, "to": at + estimate.mean, "low": low, "high": high}
         yield {**bar, "kind": "step", **step}
         at += estimate.mean
-    yield {"kind": "total", "name": "all on", "from": end, "to": end, "label": unsigned(end, metric)}
+    yield {"kind": "total", "step": "all on", "from": end, "to": end, "label": unsigned(end, metric)}
 
 
 def _strongest(slots: tuple[str, ...], pairs: dict[frozenset[str], InteractionEstimate]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""One chart: which file draws it, its rows, and what it shows in words."""
+"""One chart: which file draws it, its rows, what it shows in words, and what of it W&B's own presets can draw."""
 
 from __future__ import annotations
 
@@ -6,10 +6,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from karn_wandb.charts.render import Row, fill
+from karn_wandb.charts.render import Cell, Row, fill
 from karn_wandb.records import Metric
 
 _DECIMALS = {"accuracy": 2, "loss": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A table and the preset of W&B's custom charts that draws it.
+
+    Attributes:
+        preset: The preset, "entity/name".
+        columns: Columns of the table.
+        rows: Its rows.
+        fields: For each field of the preset, the column that fills it.
+        texts: For each text of the preset, what it says.
+    """
+
+    preset: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[Cell, ...]]
+    fields: Mapping[str, str]
+    texts: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +41,7 @@ class Chart:
         caption: How to read it, in a sentence or two.
         titles: Its texts.
         file: The Vega-Lite file, "" for that of its name.
+        plain: What W&B's own presets can draw of it without misleading; None for nothing.
     """
 
     name: str
@@ -29,10 +49,16 @@ class Chart:
     caption: str
     titles: Mapping[str, str]
     file: str = ""
+    plain: Plot | None = None
+
+    @property
+    def drawn_by(self) -> str:
+        """Name of the Vega-Lite file."""
+        return self.file or self.name
 
     def spec(self) -> dict[str, Any]:
         """The filled Vega-Lite specification."""
-        return fill(self.file or self.name, self.rows, domains=None, **self.titles)
+        return fill(self.drawn_by, self.rows, domains=None, **self.titles)
 
 
 def signed(value: float, metric: Metric) -> str:

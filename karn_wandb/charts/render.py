@@ -13,7 +13,8 @@ from karn_wandb.errors import KarnError, UsageError
 from karn_wandb.printable import printable
 
 Theme = Literal["inline", "light", "dark"]
-Row = Mapping[str, str | float | bool | None]
+Cell = str | float | bool | None
+Row = Mapping[str, Cell]
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 """Colours that people with any form of colour blindness can tell apart (Okabe and Ito 2008), without its black.
@@ -29,7 +30,8 @@ _SMALLEST = 1e-290
 """Magnitudes below this are drawn as zero: Vega finds no ticks for an axis of subnormal numbers."""
 _VEGA_LITE = "5.20"
 _SUFFIX = ".vl.json"
-_PLACEHOLDER = re.compile(r"\$\{(field|string):([a-z_]+)\}")
+PLACEHOLDER = re.compile(r"\$\{(field|string):([a-z_]+)\}")
+"""W&B's placeholders: for the name of a column, and for a text."""
 _ID = re.compile(r'\bid="([^"]+)"|url\(#([^)]+)\)')
 _INK: dict[Theme, tuple[str, str | None]] = {
     "inline": ("currentColor", None),
@@ -41,6 +43,17 @@ _INK: dict[Theme, tuple[str, str | None]] = {
 def names() -> list[str]:
     """The charts there are."""
     return sorted(f.name.removesuffix(_SUFFIX) for f in files(__package__).iterdir() if f.name.endswith(_SUFFIX))
+
+
+def source(name: str) -> str:
+    """A chart's file, which is Vega-Lite with W&B's placeholders.
+
+    Raises:
+        UsageError: There is no such chart.
+    """
+    if name not in names():
+        raise UsageError(f"there is no chart {name!r}", do=f"The charts are {', '.join(names())}.")
+    return files(__package__).joinpath(name + _SUFFIX).read_text(encoding="utf-8")
 
 
 def fill(name: str, rows: Sequence[Row], *, domains: Mapping[str, Sequence[str]] | None = None, **titles: str) -> dict[str, Any]:
@@ -58,26 +71,25 @@ def fill(name: str, rows: Sequence[Row], *, domains: Mapping[str, Sequence[str]]
     Raises:
         UsageError: There is no such chart, or it has no such title.
     """
-    if name not in names():
-        raise UsageError(f"there is no chart {name!r}", do=f"The charts are {', '.join(names())}.")
-    source = files(__package__).joinpath(name + _SUFFIX).read_text(encoding="utf-8")
-    unknown = sorted(titles.keys() - {label for kind, label in _PLACEHOLDER.findall(source) if kind == "string"})
+    text = source(name)
+    unknown = sorted(titles.keys() - {label for kind, label in PLACEHOLDER.findall(text) if kind == "string"})
     if unknown:
         raise UsageError(f"the chart {name!r} has no title {unknown[0]!r}")
-    spec: dict[str, Any] = _placed(json.loads(source), {name: printable(title) for name, title in titles.items()})
-    shown = [{name: _shown(value) for name, value in row.items()} for row in rows]
+    spec: dict[str, Any] = _placed(json.loads(text), {name: printable(title) for name, title in titles.items()})
+    drawable = [{name: shown(value) for name, value in row.items()} for row in rows]
     for kind, channel in _channels(spec):
         looks = _looks(kind, channel, domains or {})
-        present = {row.get(channel["field"]) for row in shown}
+        present = {row.get(channel["field"]) for row in drawable}
         if looks is not None:
             drawn = [(value, look) for value, look in looks if value in present]
             channel["scale"] = {"domain": [value for value, _ in drawn], "range": [look for _, look in drawn]}
             if not drawn:
                 channel["legend"] = None  # Vega gives an empty one no size, and then the picture none
-    return {**spec, "datasets": {"wandb": shown}}
+    return {**spec, "datasets": {"wandb": drawable}}
 
 
-def _shown(value: str | float | bool | None) -> str | float | bool | None:
+def shown(value: Cell) -> Cell:
+    """A value as it is drawn."""
     if isinstance(value, float) and abs(value) < _SMALLEST:
         return 0.0
     return printable(value) if isinstance(value, str) else value
@@ -95,7 +107,7 @@ def to_svg(spec: Mapping[str, Any], *, theme: Theme = "inline", prefix: str = "c
     Raises:
         KarnError: vl-convert is not installed.
     """
-    drawn: str = _vl_convert().vegalite_to_svg(dict(spec), vl_version=_VEGA_LITE, config=_config(theme))
+    drawn: str = _vl_convert().vegalite_to_svg(dict(spec), vl_version=_VEGA_LITE, config=look(theme))
     order = {old: f"{prefix}-{i}" for i, old in enumerate(dict.fromkeys(a for a, _ in _ID.findall(drawn) if a))}
 
     def renamed(match: re.Match[str]) -> str:
@@ -111,7 +123,7 @@ def to_png(spec: Mapping[str, Any], *, theme: Literal["light", "dark"] = "light"
     Raises:
         KarnError: vl-convert is not installed.
     """
-    png: bytes = _vl_convert().vegalite_to_png(dict(spec), vl_version=_VEGA_LITE, config=_config(theme), scale=scale)
+    png: bytes = _vl_convert().vegalite_to_png(dict(spec), vl_version=_VEGA_LITE, config=look(theme), scale=scale)
     return png
 
 
@@ -136,10 +148,10 @@ def _placed(node: Any, titles: Mapping[str, str]) -> Any:
         return [_placed(value, titles) for value in node]
     if not isinstance(node, str):
         return node
-    whole = _PLACEHOLDER.fullmatch(node)
+    whole = PLACEHOLDER.fullmatch(node)
     if whole and whole[1] == "string":
         return titles.get(whole[2])
-    return _PLACEHOLDER.sub(lambda found: found[2], node)
+    return PLACEHOLDER.sub(lambda found: found[2], node)
 
 
 def _channels(node: Any, kind: str = "") -> list[tuple[str, dict[str, Any]]]:
@@ -164,7 +176,8 @@ def _looks(kind: str, channel: Mapping[str, Any], domains: Mapping[str, Sequence
     return list(zip(scale["domain"], scale["range"], strict=True)) if channel.get("legend") and "range" in scale else None
 
 
-def _config(theme: Theme) -> dict[str, Any]:
+def look(theme: Theme) -> dict[str, Any]:
+    """Vega-Lite's `config`: fonts, and the colours of a theme."""
     ink, background = _INK[theme]
     text = {"labelColor": ink, "titleColor": ink, "labelFontSize": 12, "titleFontSize": 12}
     lines = {"domainColor": ink, "domainOpacity": 0.45, "tickColor": ink, "tickOpacity": 0.45}
@@ -178,8 +191,8 @@ def _config(theme: Theme) -> dict[str, Any]:
         "axisX": {"labelFlush": False},
         "header": text,
         "legend": text,
-        "range": {"category": list(OKABE_ITO)},
-        "view": {"stroke": None},
+        "range": {"category": list(_RANGES["color"]), "symbol": list(_RANGES["shape"])},
+        "view": {"stroke": "transparent"},
         "style": {
             "ink": {"color": ink, "fill": ink, "stroke": ink},
             "quiet": {"color": ink, "stroke": ink, "opacity": 0.55},

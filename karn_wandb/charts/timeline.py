@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
+from karn_wandb.charts.builtin import lines, with_ends
 from karn_wandb.charts.chart import Chart
 from karn_wandb.charts.render import Row
+from karn_wandb.printable import printable
 from karn_wandb.records import OCCUPIED, Metric, SeedStage, ShapleyEstimate
 
 MOST_EPOCHS = 200
@@ -46,14 +48,26 @@ def onset(
         for row in _slot([(epoch, found.get(slot)) for epoch, found in drawn.items()], onsets.get(slot), stages.get(slot, ()))
     ]
     unit = "percentage points" if metric == "accuracy" else "loss"
+    title = f"Shapley value over the epochs ({unit})"
     return Chart(
         name="onset",
         rows=rows,
-        titles={"title": f"Shapley value over the epochs ({unit})"},
+        titles={"title": title},
         caption=(
             "Band: 95 % interval of each evaluation. Onset: the first of three evaluations in a row that lie above "
             f"{threshold:g}, each with its whole interval where it has one. A gap is an epoch without an estimate, not zero. "
             "The bar on top is the stage of the slot's seed module."
+        ),
+        plain=lines(
+            title,
+            "epoch",
+            (
+                (epoch, name, value)
+                for slot in slots
+                for epoch, found in drawn.items()
+                if slot in found
+                for name, value in with_ends(printable(slot), found[slot])
+            ),
         ),
     )
 

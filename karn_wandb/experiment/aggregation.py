@@ -6,26 +6,22 @@ import difflib
 import hashlib
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from karn_wandb.errors import SourceError, StatisticsError
 from karn_wandb.experiment.experiment import Experiment
-from karn_wandb.experiment.filters import column_of, select
-from karn_wandb.records import Comparison, ExcludedRun, ExperimentAggregation, Pair
+from karn_wandb.experiment.filters import column_of, missing, select
+from karn_wandb.experiment.matching import Arm, ArmRun, matched, natural
+from karn_wandb.records import Comparison, ExcludedRun, ExperimentAggregation, Unfinished
 from karn_wandb.statistics import compare
 
 MOST_VALUES = 8
 """Values that an error lists."""
 
-JOIN = " + "
-"""Between the ids of runs that count once, by their mean."""
-
-Arm = Literal["treatment", "control"]
 Filter = Mapping[str, Any]
 
 
@@ -39,12 +35,13 @@ def aggregate(
     higher_is_better: bool = True,
     margin: float | None = None,
     confidence: float = 0.95,
+    unfinished: Unfinished = "left_out",
 ) -> ExperimentAggregation:
     """Compare two arms, one number per run.
 
     The run is the unit: the episodes of one run are averaged, since they share a process and often a policy. Only
-    finished runs that have the metric are analysed; every other is listed with the reason. When paired, several runs
-    of one arm with the same key are averaged, so that nobody chooses among them.
+    finished runs that have the metric are analysed, unless `unfinished` says otherwise; every other is listed with the
+    reason. When paired, several runs of one arm with the same key are averaged, so that nobody chooses among them.
 
     Args:
         experiment: The runs.
@@ -55,6 +52,8 @@ def aggregate(
         higher_is_better: Direction of the metric.
         margin: Non-inferiority margin, positive, in the metric's unit.
         confidence: Confidence of the intervals.
+        unfinished: What runs count as that did not finish or lack the metric: "left_out", "worst" (the worst value of any
+            run of both arms) or "last" (the metric at their last epoch, the worst value where that is none).
 
     Returns:
         The aggregation; its `comparison` is None when an arm, or the set of pairs, is empty.
@@ -63,25 +62,13 @@ def aggregate(
         SourceError: A filter selects no run.
         StatisticsError: A column is unknown or not numeric, or a run is in both arms.
     """
-    episodes = experiment.episodes
-    _check_column(episodes, metric, "metric")
-    if not pd.api.types.is_numeric_dtype(episodes[metric]) or pd.api.types.is_bool_dtype(episodes[metric]):
-        raise StatisticsError(f"the metric {metric!r} is not numeric", do="Name a column of numbers.")
-    if pair_by is not None:
-        _check_column(episodes, pair_by, "pair_by column")
-    key = pair_by or "base_seed"
-    filters: dict[Arm, Filter] = {"treatment": treatment, "control": control}
-    arms = {arm: runs_of(episodes, filters[arm], arm, metric, key) for arm in filters}
-    _check_disjoint(arms)
-
-    runs = [*arms["treatment"], *arms["control"]]
-    usable = [run for run in runs if not run.reason]
-    pairs, unmatched = _pair(usable, pair_by) if pair_by else ((), ())
-    analysed = _analysed(usable, pairs if pair_by else None)
+    both = both_arms(experiment.episodes, metric, treatment=treatment, control=control, pair_by=pair_by)
+    found = matched(both, pair_by, unfinished, higher_is_better=higher_is_better)
+    usable = [run for run in found.runs if not run.reason]
     comparison = _compare(
-        analysed, paired=pair_by is not None, higher_is_better=higher_is_better, margin=margin, confidence=confidence
+        found.analysed, paired=pair_by is not None, higher_is_better=higher_is_better, margin=margin, confidence=confidence
     )
-    alone = {run.run_id for run in unmatched}
+    alone = {run.run_id for run in found.unmatched}
     kept = [run for run in usable if run.run_id not in alone]
     return ExperimentAggregation(
         run_ids=tuple(run.run_id for run in kept),
@@ -94,13 +81,31 @@ def aggregate(
         control=in_words(control),
         pair_by=pair_by,
         comparison=comparison,
-        pairs=pairs,
-        unmatched=unmatched,
-        excluded=tuple(ExcludedRun(run.run_id, run.arm, run.state, run.reason) for run in runs if run.reason),
+        pairs=found.pairs,
+        unmatched=found.unmatched,
+        excluded=tuple(ExcludedRun(run.run_id, run.arm, run.state, run.reason) for run in found.runs if run.reason),
+        unfinished=unfinished,
+        counted=found.counted,
         values=tuple(run.value for run in kept),
-        input_hash=_hash(runs, metric, dict(treatment), dict(control), pair_by, higher_is_better, margin, confidence),
-        warnings=_warnings(usable, pair_by),
+        input_hash=_hash(both, metric, dict(treatment), dict(control), pair_by, higher_is_better, margin, confidence, unfinished),
+        warnings=(*_by_rule(found.counted, unfinished), *_warnings(usable, pair_by)),
     )
+
+
+def both_arms(
+    episodes: pd.DataFrame, metric: str, *, treatment: Filter, control: Filter, pair_by: str | None
+) -> tuple[ArmRun, ...]:
+    """Every run of both arms, those of the treatment first; arguments and errors as of `aggregate`."""
+    _check_column(episodes, metric, "metric")
+    if not pd.api.types.is_numeric_dtype(episodes[metric]) or pd.api.types.is_bool_dtype(episodes[metric]):
+        raise StatisticsError(f"the metric {metric!r} is not numeric", do="Name a column of numbers.")
+    if pair_by is not None:
+        _check_column(episodes, pair_by, "pair_by column")
+    key = pair_by or "base_seed"
+    filters: dict[Arm, Filter] = {"treatment": treatment, "control": control}
+    arms = {arm: runs_of(episodes, filters[arm], arm, metric, key) for arm in filters}
+    _check_disjoint(arms)
+    return (*arms["treatment"], *arms["control"])
 
 
 def in_words(arm: Filter) -> str:
@@ -113,19 +118,6 @@ def value_in_words(value: object) -> str:
     if isinstance(value, tuple):
         return " or ".join(map(value_in_words, value))
     return "null" if value is None else str(value)
-
-
-@dataclass(frozen=True, slots=True)
-class ArmRun:
-    """One run of an arm: its value and its keys, or the reason why it is not analysed."""
-
-    run_id: str
-    arm: Arm
-    state: str
-    episodes: int
-    keys: tuple[str, ...]
-    value: float = math.nan
-    reason: str = ""
 
 
 def runs_of(episodes: pd.DataFrame, arm: Filter, role: Arm, metric: str, key: str) -> list[ArmRun]:
@@ -141,8 +133,12 @@ def runs_of(episodes: pd.DataFrame, arm: Filter, role: Arm, metric: str, key: st
     Raises:
         SourceError: The filter selects no run.
     """
-    columns = list(dict.fromkeys(("run_id", "state", "reason", metric, key)))
-    return [_run(rows, role, metric, key) for _, rows in _arm(episodes, arm)[columns].groupby("run_id", sort=True)]
+    chosen = _arm(episodes, arm, list(dict.fromkeys(("run_id", "state", "reason", metric, key))))
+    values = chosen[metric].to_numpy(dtype=float, na_value=math.nan).tolist()
+    rows: defaultdict[str, list[_Episode]] = defaultdict(list)
+    for run, *row in zip(chosen["run_id"], chosen["state"], chosen["reason"], chosen[key], values, strict=True):
+        rows[str(run)].append(_Episode(*row))  # not by pandas, which takes a millisecond for each group
+    return [_run(run, rows[run], role, metric) for run in sorted(rows)]
 
 
 def _check_column(episodes: pd.DataFrame, name: str, role: str) -> None:
@@ -155,8 +151,8 @@ def _check_column(episodes: pd.DataFrame, name: str, role: str) -> None:
     )
 
 
-def _arm(episodes: pd.DataFrame, arm: Filter) -> pd.DataFrame:
-    chosen = episodes[select(episodes, arm)]
+def _arm(episodes: pd.DataFrame, arm: Filter, columns: Sequence[str]) -> pd.DataFrame:
+    chosen = episodes.loc[select(episodes, arm), columns]
     if chosen.empty:
         raise SourceError(f"no run has {in_words(arm)}", do=" ".join(_values_of(episodes, name) for name in arm))
     return chosen
@@ -179,29 +175,37 @@ def _check_disjoint(arms: Mapping[Arm, Sequence[ArmRun]]) -> None:
         )
 
 
-def _run(rows: pd.DataFrame, arm: Arm, metric: str, key: str) -> ArmRun:
-    states = [str(state) for state in rows["state"]]
-    state = next((s for s in states if s != "finished"), "finished")
-    keys = tuple(sorted({_text(k) for k in rows[key].dropna()}, key=natural))
-    values = [float(v) for v in rows[metric].to_numpy(dtype=float, na_value=math.nan)]
+class _Episode(NamedTuple):
+    """What of an episode a comparison needs."""
+
+    state: str
+    reason: Any
+    key: Any
+    value: float
+
+
+def _run(run_id: str, rows: Sequence[_Episode], arm: Arm, metric: str) -> ArmRun:
+    state = next((row.state for row in rows if row.state != "finished"), "finished")
+    keys = tuple(sorted({_text(row.key) for row in rows if not missing(row.key)}, key=natural))
+    values = [row.value for row in rows]
     finite = all(math.isfinite(v) for v in values)
     return ArmRun(
-        run_id=str(rows["run_id"].iloc[0]),
+        run_id=run_id,
         arm=arm,
         state=state,
         episodes=len(rows),
         keys=keys,
         value=math.fsum(values) / len(values) if finite else math.nan,
-        reason=_unfinished(rows, states, state) or ("" if finite else _not_finite(metric, values)),
+        reason=_unfinished(rows, state) or ("" if finite else _not_finite(metric, values)),
     )
 
 
-def _unfinished(rows: pd.DataFrame, states: Sequence[str], state: str) -> str:
+def _unfinished(rows: Sequence[_Episode], state: str) -> str:
     if state == "finished":
         return ""
-    count = sum(s != "finished" for s in states)
-    which = f"{count} of {len(states)} episodes {state}" if len(states) > 1 else state
-    why = next((str(r) for s, r in zip(states, rows["reason"], strict=True) if s == state and isinstance(r, str) and r), "")
+    count = sum(row.state != "finished" for row in rows)
+    which = f"{count} of {len(rows)} episodes {state}" if len(rows) > 1 else state
+    why = next((row.reason for row in rows if row.state == state and isinstance(row.reason, str) and row.reason), "")
     return f"{which}: {why}" if why else which
 
 
@@ -215,64 +219,20 @@ def _text(key: Any) -> str:
     return str(int(key)) if isinstance(key, float) and key.is_integer() else str(key)
 
 
-def natural(key: str) -> tuple[float, str]:
-    """Numbers in their order, then texts in theirs."""
-    try:
-        return float(key), key
-    except ValueError:
-        return math.inf, key
-
-
-def _pair(runs: Sequence[ArmRun], pair_by: str) -> tuple[tuple[Pair, ...], tuple[ExcludedRun, ...]]:
-    by_key: dict[str, dict[Arm, list[ArmRun]]] = defaultdict(lambda: {"treatment": [], "control": []})
-    unmatched = []
-    for run in runs:
-        if len(run.keys) == 1:
-            by_key[run.keys[0]][run.arm].append(run)
-        else:
-            why = f"its episodes have several values of {pair_by}" if run.keys else f"it has no {pair_by}"
-            unmatched.append(ExcludedRun(run.run_id, run.arm, run.state, why))
-    pairs = []
-    for key in sorted(by_key, key=natural):
-        sides = by_key[key]
-        if sides["treatment"] and sides["control"]:
-            pairs.append(_joined(key, sides["treatment"], sides["control"]))
-        else:
-            unmatched += [
-                ExcludedRun(r.run_id, r.arm, r.state, f"no analysed run of the other arm has {pair_by} {key}")
-                for side in sides.values()
-                for r in side
-            ]
-    return tuple(pairs), tuple(unmatched)
-
-
-def _joined(key: str, treatment: Sequence[ArmRun], control: Sequence[ArmRun]) -> Pair:
-    return Pair(
-        key=key,
-        treatment_run=JOIN.join(run.run_id for run in treatment),
-        control_run=JOIN.join(run.run_id for run in control),
-        treatment=_mean(treatment),
-        control=_mean(control),
-    )
-
-
-def _mean(runs: Sequence[ArmRun]) -> float:
-    return math.fsum(run.value for run in runs) / len(runs)
-
-
-def _analysed(runs: Sequence[ArmRun], pairs: Sequence[Pair] | None) -> dict[Arm, list[float]]:
-    if pairs is not None:
-        return {"treatment": [pair.treatment for pair in pairs], "control": [pair.control for pair in pairs]}
-    return {
-        "treatment": [run.value for run in runs if run.arm == "treatment"],
-        "control": [run.value for run in runs if run.arm == "control"],
-    }
-
-
 def _compare(values: Mapping[Arm, list[float]], **options: Any) -> Comparison | None:
     if not values["treatment"] or not values["control"]:
         return None
     return compare(values["treatment"], values["control"], **options)
+
+
+def _by_rule(counted: Sequence[ExcludedRun], unfinished: Unfinished) -> tuple[str, ...]:
+    if not counted:
+        return ()
+    one = len(counted) == 1
+    as_what = "the worst value of any run" if unfinished == "worst" else "the last value logged"
+    who = ", ".join(run.run_id for run in counted[:MOST_VALUES]) + (" ..." if len(counted) > MOST_VALUES else "")
+    runs, count = ("run", "counts") if one else ("runs", "count")
+    return (f"{len(counted)} {runs} that did not finish with a result {count} as {as_what}: {who}",)
 
 
 def _warnings(runs: Sequence[ArmRun], pair_by: str | None) -> tuple[str, ...]:
@@ -283,8 +243,8 @@ def _warnings(runs: Sequence[ArmRun], pair_by: str | None) -> tuple[str, ...]:
         found.append(f"{len(several)} {runs_hold} several episodes: {it} counts once, by the mean of its episodes.")
     arms: tuple[Arm, ...] = ("treatment", "control")
     for arm in arms:
-        keys = [run.keys[0] for run in runs if run.arm == arm and len(run.keys) == 1]
-        repeated = sorted({key for key in keys if keys.count(key) > 1}, key=natural)
+        keys = Counter(run.keys[0] for run in runs if run.arm == arm and len(run.keys) == 1)
+        repeated = sorted((key for key, many in keys.items() if many > 1), key=natural)
         if repeated:
             found.append(_repeated(arm, pair_by, repeated))
     return tuple(found)

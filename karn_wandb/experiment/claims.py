@@ -9,13 +9,14 @@ import difflib
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
 from karn_wandb.errors import ClaimsError
+from karn_wandb.records import Unfinished
 
 Test = Literal["superiority", "non_inferiority", "equivalence"]
 Correction = Literal["holm", "bh"]
@@ -35,6 +36,7 @@ class Claim:
         test: What has to be shown.
         margin: Largest difference that does not matter, positive, in the metric's unit; None without one.
         confidence: Confidence of the two-sided interval.
+        unfinished: What runs count as that did not finish or lack the metric; see `aggregate`.
         line: Where it stands in the file, from 1; 0 when it stands in none.
     """
 
@@ -47,6 +49,7 @@ class Claim:
     test: Test = "superiority"
     margin: float | None = None
     confidence: float = 0.95
+    unfinished: Unfinished = "left_out"
     line: int = 0
 
     @property
@@ -65,6 +68,7 @@ class Claims:
         correction: "holm" bounds the chance of any false claim, "bh" the expected share of false ones.
         planned_runs: Runs planned for each arm; None when not declared.
         sha256: Hash of the file's bytes; "" when nothing was declared.
+        text: The file's text, whose bytes in UTF-8 have that hash.
     """
 
     claims: tuple[Claim, ...]
@@ -72,6 +76,7 @@ class Claims:
     correction: Correction = "holm"
     planned_runs: int | None = None
     sha256: str = ""
+    text: str = field(default="", repr=False)
 
     @property
     def declared(self) -> bool:
@@ -89,7 +94,20 @@ def read_claims(path: str | Path) -> Claims:
         content = Path(path).read_bytes()
     except OSError as error:
         raise ClaimsError(f"the claims file {str(path)!r} cannot be read", got=error.strerror or str(error)) from error
-    file = _File(str(path))
+    return parse_claims(content, str(path))
+
+
+def parse_claims(content: bytes, name: str) -> Claims:
+    """The claims that a file's bytes declare.
+
+    Args:
+        content: The bytes.
+        name: What errors call the file.
+
+    Raises:
+        ClaimsError: They are not YAML in UTF-8, or do not say what a claims file must; with the line.
+    """
+    file = _File(name)
     top = file.fields(file.root(content), _TOP, "the file")
     claims = tuple(file.claim(node) for node in file.sequence(top["claims"]))
     file.check_names(claims)
@@ -99,6 +117,7 @@ def read_claims(path: str | Path) -> Claims:
         correction=top["correction"],
         planned_runs=top["planned_runs"],
         sha256=hashlib.sha256(content).hexdigest(),
+        text=file.text(content),
     )
 
 
@@ -158,6 +177,7 @@ _CLAIM = {
     "confidence": _Field(
         "a number from 0.5 to 0.9999", lambda v: _is_number(v) and 0.5 <= v <= 0.9999, default=0.95, hint="Write 0.95 for 95 %."
     ),
+    "unfinished": _Field(*_one_of("left_out", "worst", "last"), default="left_out"),
 }
 
 
@@ -182,6 +202,13 @@ class _File:
             raise self.error(None, "the claims file is empty", do="It must have a list of claims.")
         return node
 
+    def text(self, content: bytes) -> str:
+        """The file as text that can be kept; YAML may be in UTF-16 too, whose bytes nobody would get back."""
+        try:
+            return content.decode()
+        except UnicodeDecodeError as error:
+            raise self.error(None, "the claims file is not in UTF-8", do="Save it in UTF-8.") from error
+
     def value(self, node: yaml.Node) -> Any:
         try:
             return yaml.constructor.SafeConstructor().construct_document(node)
@@ -198,10 +225,10 @@ class _File:
             if key in found:
                 raise self.error(key_node, f"{what} has the field {key!r} twice")
             found[key] = value_node if key == "claims" else self.checked(value_node, key, known[key])
-        for key, field in known.items():
-            if field.required and key not in found:
-                raise self.error(node, f"{what} lacks the field {key!r}", do=f"It must be {field.expected}.")
-        return {key: found.get(key, field.default) for key, field in known.items()}
+        for key, rule in known.items():
+            if rule.required and key not in found:
+                raise self.error(node, f"{what} lacks the field {key!r}", do=f"It must be {rule.expected}.")
+        return {key: found.get(key, rule.default) for key, rule in known.items()}
 
     def key(self, node: yaml.Node, known: Mapping[str, _Field], what: str) -> str:
         key = str(node.value if isinstance(node, yaml.ScalarNode) else self.value(node))

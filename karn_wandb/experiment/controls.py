@@ -21,9 +21,10 @@ import numpy as np
 import pandas as pd
 
 from karn_wandb.errors import SourceError, StatisticsError
-from karn_wandb.experiment.aggregation import JOIN, ArmRun, Filter, aggregate, in_words, natural, runs_of
+from karn_wandb.experiment.aggregation import Filter, aggregate, in_words, runs_of
 from karn_wandb.experiment.experiment import Experiment
 from karn_wandb.experiment.filters import ARM_COLUMNS, column_of, select
+from karn_wandb.experiment.matching import JOIN, ArmRun, natural
 from karn_wandb.records import (
     OCCUPIED,
     CausalContributions,

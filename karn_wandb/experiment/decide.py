@@ -110,6 +110,7 @@ def _aggregated(experiment: Experiment, claim: Claim) -> ExperimentAggregation:
             higher_is_better=claim.higher_is_better,
             margin=claim.margin,
             confidence=claim.confidence,
+            unfinished=claim.unfinished,
         )
     except (SourceError, StatisticsError) as error:
         line = f" (line {claim.line})" if claim.line else ""

@@ -58,10 +58,11 @@ def column_of(episodes: pd.DataFrame, name: str) -> str:
 def _equal(value: Any, wanted: Any) -> bool:
     if isinstance(wanted, tuple):
         return any(_equal(value, one) for one in wanted)
-    if wanted is None or _missing(value):
-        return wanted is None and _missing(value)
+    if wanted is None or missing(value):
+        return wanted is None and missing(value)
     return isinstance(value, bool) == isinstance(wanted, bool) and bool(value == wanted)
 
 
-def _missing(value: Any) -> bool:
+def missing(value: Any) -> bool:
+    """Whether a cell of a frame holds nothing."""
     return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)  # noqa: PLR0124 -- NaN

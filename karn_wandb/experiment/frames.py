@@ -17,19 +17,23 @@ from karn_wandb.experiment.columns import FLAG, NUMBER, TEXT, TIME, WHOLE, flatt
 from karn_wandb.experiment.runs import RunData
 from karn_wandb.experiment.telemetry import Episode
 from karn_wandb.records import CounterfactualMatrix, EpisodeContext, EpisodeOutcome
-from karn_wandb.schema.config import user_config
+from karn_wandb.schema.config import CLAIMS_KEY, claims_config, user_config
 
 Row = dict[str, Any]
 
 _KEYS = {"run_id": TEXT, "env_id": WHOLE, "episode_idx": WHOLE}
 
 EPISODES = {
-    "run_id": TEXT, "name": TEXT, "group": TEXT, "source": TEXT, "state": TEXT, "reason": TEXT,
+    "run_id": TEXT, "name": TEXT, "group": TEXT, "rank": WHOLE, "source": TEXT, "state": TEXT, "reason": TEXT,
     "env_id": WHOLE, "episode_idx": WHOLE, "base_seed": WHOLE, "epochs": WHOLE,
     "final_accuracy": NUMBER, "final_loss": NUMBER, "best_accuracy": NUMBER, "total_params": WHOLE, "host_params": WHOLE,
-    "git_commit": TEXT, "started": TIME,
+    "git_commit": TEXT, "started": TIME, "ended_at": TIME, "claims_sha256": TEXT, "claims": TEXT,
 }  # fmt: skip
-"""Columns of every frame of episodes; after them come `config.*` and `episode.*`."""
+"""Columns of every frame of episodes; after them come `config.*` and `episode.*`.
+
+`rank` is that of its process, `ended_at` when its outcome was logged. `claims` is the text of the claims file the run was
+started with, missing where only the hash is known.
+"""
 
 EPOCHS = {
     **_KEYS,
@@ -173,21 +177,44 @@ def _episode_rows(run: RunData) -> Iterator[Row]:
     process = found.setdefault((0, 0), Episode())
     if len(found) > 1 and not process.scoped and not process.results:
         del found[0, 0]  # a run of many episodes has its own context and outcome there, which are no episode
-    config = flatten({"config": user_config(run.config)})
+    run_wide = {**flatten({"config": user_config(run.config)}), **_declared(run)}
     for episode in found.values():
         context = episode.context or process.context or _configured(run.config)
         yield {
             "run_id": run.run_id,
             "name": run.name,
             "group": run.group,
+            "rank": run.telemetry.facts.rank,  # later events may be what it gathered from others
             "source": run.source,
             "env_id": episode.env_id,
             "episode_idx": episode.episode_idx,
             **_ending(run, episode.outcome),
             **(_origin(context) if context else {"started": run.started}),
             **_results(episode),
-            **config,
+            "ended_at": episode.ended,
+            **run_wide,
         }
+
+
+def _declared(run: RunData) -> Row:
+    """The claims file the run was started with: what its first process logged; of an older run, what its config says.
+
+    A process that resumed the run may have brought another file, but not declared it before the run. It leaves its text in
+    the config, which runs whose log never holds one do not.
+    """
+    first = run.telemetry.facts.info
+    said = run.config.get(CLAIMS_KEY)
+    said = said if isinstance(said, dict) else {}
+    text = _text(said, "text")
+    if first is not None and (first.claims or text):
+        text, said = first.claims, {}
+    said = claims_config(text).get(CLAIMS_KEY, said)
+    return {"claims_sha256": _text(said, "sha256") or None, "claims": text or None}
+
+
+def _text(said: Mapping[str, Any], name: str) -> str:
+    value = said.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _configured(config: Mapping[str, Any]) -> EpisodeContext | None:

@@ -31,7 +31,7 @@ from karn_wandb.records import (
     encode_event,
 )
 
-VERSION = 3
+VERSION = 4
 """Version of the files' form."""
 
 _KEY, _CHECK = b"karn_wandb", b"karn_checksum"

@@ -82,6 +82,7 @@ class Facts:
         dropped: Records that were lost while it was logged.
         config: Its configuration as it was logged.
         info: What its first process called it; None when that was not logged.
+        rank: Rank of the process whose event is the first; None without events.
     """
 
     episodes: tuple[Episode, ...] = ()
@@ -90,6 +91,7 @@ class Facts:
     dropped: int = 0
     config: Mapping[str, Any] = field(default_factory=dict)
     info: RunInfo | None = None
+    rank: int | None = None
 
 
 class Telemetry(Sequence[TelemetryEvent]):
@@ -181,6 +183,7 @@ class Held(Telemetry):
             dropped=max((outcome.dropped_records for outcome in outcomes), default=0),
             config=_config(self._events),
             info=next((event.data for event in self._events if isinstance(event.data, RunInfo)), None),
+            rank=self._events[0].rank if self._events else None,
         )
 
     def epochs(self, columns: Sequence[str] | None = None) -> pa.Table:

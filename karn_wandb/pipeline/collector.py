@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Never, TypeVar
 
@@ -322,6 +323,12 @@ class KarnCollector:
             if failure is not None:
                 kept = f"What it missed is kept in {self.log.path}." if self.log.path else "What it missed is lost."
                 self._troubles.tell(f"the {follower.sink.name} sink", failure, kept)
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """While it lasts, no other thread emits, flushes or waits for a follower."""
+        with self._lock, self.log.changed:
+            yield
 
     def become_copy(self) -> None:
         """This process is a fork of the one that logs: go on in memory, and leave log and sinks to that one.

@@ -4,7 +4,7 @@ from karn_wandb.records._json import TAG
 from karn_wandb.records._record import Record
 from karn_wandb.records.bits import Bits
 from karn_wandb.records.codec import SCHEMA_VERSION, decode_event, decode_header, encode_event, encode_header, event_from_plain
-from karn_wandb.records.comparison import Comparison, ExcludedRun, ExperimentAggregation, Pair, Verdict
+from karn_wandb.records.comparison import Comparison, ExcludedRun, ExperimentAggregation, Pair, Unfinished, Verdict
 from karn_wandb.records.config import KarnConfig
 from karn_wandb.records.controls import CausalContributions, RemovalCost, SlotContribution
 from karn_wandb.records.counterfactual import (
@@ -112,6 +112,7 @@ __all__ = [
     "StageTransition",
     "TelemetryEvent",
     "TelemetryEventType",
+    "Unfinished",
     "Verdict",
     "check_transition",
     "decode_event",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
-from functools import cache, wraps
+from functools import wraps
+from operator import methodcaller
 from typing import Annotated, Any, ClassVar, Self, TypeVar, dataclass_transform, get_type_hints
 
 import msgspec
@@ -15,11 +16,6 @@ from karn_wandb.records._kinds import Kind, kind_of
 from karn_wandb.records._values import shown, wrong
 
 T = TypeVar("T")
-
-
-def cached(make: Callable[[type[Any]], T]) -> Callable[[type[Any]], T]:
-    """A function of a record class that is computed once for each."""
-    return cache(make)  # type: ignore[return-value]  # mypy asks a class for the hash of its instances
 
 
 class Record:
@@ -52,7 +48,8 @@ class Record:
 
     def to_plain(self) -> dict[str, Any]:
         """The record as JSON values, NaN and infinities as text; a field that is None by default and None is left out."""
-        return encoder(type(self))(self)
+        type(self).to_plain = encode = encoder(type(self))  # type: ignore[method-assign,assignment]  # compiled, as the constructor
+        return encode(self)
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Self:
@@ -80,8 +77,8 @@ class Record:
     @classmethod
     def trusted(cls, **values: Any) -> Self:
         """The record without the checks, for values of fields that were checked before; others take their defaults."""
-        made = object.__new__(cls)
-        unchecked(cls)(made, **values)
+        cls.trusted = staticmethod(filler(cls, checks=False))  # type: ignore[method-assign]  # compiled, as the constructor
+        made: Self = cls.trusted(**values)
         return made
 
     def _changed(self, **values: Any) -> Self:
@@ -102,7 +99,7 @@ class Record:
                 return value
             raise wrong(path, f"a {cls.__name__}", value)
 
-        return Kind(f"a {cls.__name__}", check, cls.to_plain, cls.from_plain, "type({v}) is {of}", of=cls)
+        return Kind(f"a {cls.__name__}", check, methodcaller("to_plain"), cls.from_plain, "type({v}) is {of}", of=cls)
 
 
 def _check_payload(value: Any, path: str) -> Record | dict[str, Any]:
@@ -149,6 +146,10 @@ Payload = Annotated[
 """Any record, stored with its class named under the reserved key, or a mapping of JSON values."""
 
 
+BECOME = object.__dict__["__class__"].__set__
+"""Gives an object another class of the same layout, a frozen one too."""
+
+
 @dataclass_transform(frozen_default=True)
 def record(cls: type[T]) -> type[T]:
     """Make a class a record: a frozen, slotted dataclass entered into the registry."""
@@ -170,18 +171,16 @@ def _compile_when_wanted(cls: type[Any]) -> None:
     cls.__init__ = init
 
 
-@cached
-def unchecked(cls: type[Any]) -> Callable[..., None]:
-    """The function that puts the fields into a new record as they are."""
-    return filler(cls, checks=False)
+def filler(cls: Any, *, checks: bool) -> Callable[..., Any]:
+    """The function that checks the fields and puts them into a new record, or makes one of them as they are.
 
-
-def filler(cls: Any, *, checks: bool) -> Callable[..., None]:
-    """The function that puts the fields into a new record, as they are or checked; its own names begin with a line."""
-    arguments, lines = [], []
-    names: dict[str, Any] = {"_missing": MISSING}
+    Its own names begin with a line. While it puts them, the record is of a class of the same layout that is not frozen, so
+    that putting a field is an assignment and not a call.
+    """
+    arguments, lines, puts = [], [], []
+    names: dict[str, Any] = {"_missing": MISSING, "_frozen": cls, "_open": _open(cls), "_become": BECOME, "_new": object.__new__}
     for f, (name, kind, _) in zip(fields(cls), kinds(cls), strict=True):
-        names |= {f"_put_{name}": getattr(cls, name).__set__, f"_default_{name}": f.default, f"_make_{name}": f.default_factory}
+        names |= {f"_default_{name}": f.default, f"_make_{name}": f.default_factory}
         if f.default_factory is not MISSING:
             arguments.append(f"{name}=_missing")
             lines.append(f"if {name} is _missing: {name} = _make_{name}()")
@@ -191,13 +190,19 @@ def filler(cls: Any, *, checks: bool) -> Callable[..., None]:
             names |= {f"_check_{name}": kind.check, f"_of_{name}": kind.of}
             sure = kind.sure.format(v=name, of=f"_of_{name}")
             lines.append(f"if not ({sure}): {name} = _check_{name}({name}, {f'{cls.__name__}.{name}'!r})")
-        lines.append(f"_put_{name}(self, {name})")
-    if checks:
-        lines.append("self._check()")
-    return _function(f"__init__(self, {', '.join(arguments)})", lines or ["pass"], names)
+        puts.append(f"self.{name} = {name}")
+    puts.append("self.__class__ = _frozen")
+    if not checks:
+        return _function(f"trusted({', '.join(arguments)})", [*lines, "self = _new(_open)", *puts, "return self"], names)
+    rules = ["self._check()"] if cls._check is not Record._check else []  # noqa: SLF001 -- this module's own
+    return _function(f"__init__(self, {', '.join(arguments)})", [*lines, "_become(self, _open)", *puts, *rules], names)
 
 
-@cached
+def _open(cls: Any) -> type[Any]:
+    """A class of the same layout as a record's that is not frozen."""
+    return type(cls.__name__, (Record,), {"__slots__": [f.name for f in fields(cls)], "__module__": cls.__module__})
+
+
 def encoder(cls: type[Any]) -> Callable[[Any], dict[str, Any]]:
     """The function that makes the plain form of a record."""
     lines = ["plain = {}"]

@@ -8,6 +8,8 @@ from karn_wandb.records._kinds import Bounds, Count, Fraction
 from karn_wandb.records._record import Record, record
 
 Verdict = Literal["better", "worse", "equivalent", "non-inferior", "inconclusive"]
+Unfinished = Literal["left_out", "worst", "last"]
+"""What a run counts as that did not finish, or lacks the metric: nothing, the worst value of any run, or its last value."""
 Confidence = Annotated[float, Bounds(0.5, 0.9999)]
 
 
@@ -41,13 +43,16 @@ class Comparison(Record):
         hedges_g: The same with the exact gamma correction.
         hedges_g_ci: Its interval by the non-central t distribution.
         probability_of_improvement: P(treatment beats control), ties one half; over pairs when paired.
+        probability_of_improvement_ci: Its interval: Clopper-Pearson over pairs, else Newcombe's method 5 with Student's t.
         iqm_treatment: Interquartile mean of the treatment arm.
         iqm_control: Interquartile mean of the control arm.
         bootstrap_ci: Percentile bootstrap interval of the mean delta, companion of the primary one.
+        bca_ci: BCa bootstrap interval from the same resamples; None where its correction is undefined.
         p_non_inferiority: One-sided p against being worse by the margin; None without a margin.
         p_equivalence: TOST p against differing by the margin; None without a margin.
         required_n: Runs an arm (pairs) for 80 % power, at the margin if there is one, else at the observed delta.
         required_n_basis: Which of the two; None without a number.
+        detectable_delta: Smallest true difference that runs so many and so spread show with 80 % power.
         verdict: What the primary interval shows, in the order better/worse, equivalent, non-inferior, inconclusive.
         warnings: What a careful reader must know.
     """
@@ -74,13 +79,16 @@ class Comparison(Record):
     hedges_g: float | None = None
     hedges_g_ci: tuple[float, float] | None = None
     probability_of_improvement: Fraction | None = None
+    probability_of_improvement_ci: tuple[Fraction, Fraction] | None = None
     iqm_treatment: float | None = None
     iqm_control: float | None = None
     bootstrap_ci: tuple[float, float] | None = None
+    bca_ci: tuple[float, float] | None = None
     p_non_inferiority: Fraction | None = None
     p_equivalence: Fraction | None = None
     required_n: Count | None = None
     required_n_basis: Literal["margin", "observed delta"] | None = None
+    detectable_delta: float | None = None
     verdict: Verdict = "inconclusive"
     warnings: tuple[str, ...] = ()
 
@@ -106,7 +114,7 @@ class Pair(Record):
 
 @record
 class ExcludedRun(Record):
-    """A run that was not analysed, and why; none is left out silently.
+    """A run that was not analysed, or not by a result of its own, and why; none is left out silently.
 
     Attributes:
         run_id: The run.
@@ -139,6 +147,8 @@ class ExperimentAggregation(Record):
         pairs: Matched runs.
         unmatched: Runs that have no partner.
         excluded: Runs that were not analysed, and why.
+        unfinished: What runs count as that did not finish or lack the metric.
+        counted: Those of them that were analysed, and as what.
         values: The metric of each run of `run_ids`, in their order.
         input_hash: SHA-256 of the analysed values and options: the same input gives the same report.
         warnings: What a careful reader must know of how runs became values; the comparison has warnings of its own.
@@ -157,6 +167,8 @@ class ExperimentAggregation(Record):
     pairs: tuple[Pair, ...] = ()
     unmatched: tuple[ExcludedRun, ...] = ()
     excluded: tuple[ExcludedRun, ...] = ()
+    unfinished: Unfinished = "left_out"
+    counted: tuple[ExcludedRun, ...] = ()
     values: tuple[float, ...] = ()
     input_hash: str = ""
     warnings: tuple[str, ...] = ()

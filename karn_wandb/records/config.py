@@ -41,6 +41,9 @@ class KarnConfig(Record):
         rank: Rank of this process, from 0; together with `world_size`. None takes that of torch.distributed, when it is
             initialised, or of the launcher.
         world_size: Number of processes.
+        chart_presets: W&B entity whose presets draw the charts a run logs when it ends; `karn-wandb workspace` registers them.
+            None takes those that were registered from this machine for the run's own entity, "" none: W&B's own presets
+            draw what they can.
     """
 
     mode: Literal["standard", "research", "adaptive"] = "standard"
@@ -63,6 +66,7 @@ class KarnConfig(Record):
     processes: Literal["rank0", "group", "shared"] = "rank0"
     rank: Count | None = None
     world_size: Annotated[int, Bounds(1)] | None = None
+    chart_presets: str | None = None
 
     def _check(self) -> None:
         if (self.rank is None) != (self.world_size is None) or (self.rank or 0) >= (self.world_size or 1):

@@ -101,6 +101,7 @@ class RunInfo(Record):
         config: The run's configuration as read back after init, so that a sweep's values are in it.
         karn_version: Version of this package.
         wandb_version: Version of the wandb SDK, "" when it did not run.
+        claims: Text of the claims file it was started with, "" without one.
     """
 
     run_id: str
@@ -112,6 +113,7 @@ class RunInfo(Record):
     config: dict[str, Json] = field(default_factory=dict)
     karn_version: str = ""
     wandb_version: str = ""
+    claims: str = ""
 
 
 @record

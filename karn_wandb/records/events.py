@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from datetime import UTC, datetime
 from enum import Enum
+from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Literal
 
@@ -107,9 +108,8 @@ RECORD_OF = MappingProxyType(
 """The record each event carries; an event that is not listed carries free-form data."""
 
 
-def utc_now() -> datetime:
-    """The present moment, with time zone."""
-    return datetime.now(UTC)
+utc_now = partial(datetime.now, UTC)
+"""The present moment, with time zone."""
 
 
 @record

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from karn_wandb.records import SCHEMA_VERSION, EpisodeContext, KarnConfig
 
-OWN_KEYS = ("episode", "karn", "karn_schema", "karn_claims")
+CLAIMS_KEY = "karn_claims"
+OWN_KEYS = ("episode", "karn", "karn_schema", CLAIMS_KEY)
 """Top-level config keys that are ours; the rest is the user's."""
 
 
-def config_of(karn: KarnConfig, claims_hash: str = "") -> dict[str, Any]:
-    """Config that says how the instrument was set up, nested, without dots in keys."""
+def config_of(karn: KarnConfig, claims: str = "") -> dict[str, Any]:
+    """Config that says how the instrument was set up, nested, without dots in keys; with the text of a claims file."""
     own: dict[str, Any] = {"karn": karn.to_plain(), "karn_schema": SCHEMA_VERSION}
-    return own | ({"karn_claims": {"sha256": claims_hash}} if claims_hash else {})
+    return own | claims_config(claims)
+
+
+def claims_config(text: str) -> dict[str, Any]:
+    """Config that says what was declared before the run: the hash of the claims file's bytes, for filters, and its text."""
+    return {CLAIMS_KEY: {"sha256": hashlib.sha256(text.encode()).hexdigest(), "text": text}} if text else {}
 
 
 def episode_config(context: EpisodeContext) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from karn_wandb.records import (
 )
 from karn_wandb.schema.artifacts import COUNTERFACTUAL, DENSE_TRACE, EPISODE, MODEL, RECORDS, artifact_name
 from karn_wandb.schema.tables import EVENT_COLUMNS, MAX_ROWS, TABLES, Cell, TableSpec, part_name, table_rows
+from karn_wandb.sinks.presets import default_folder, noted
 
 if TYPE_CHECKING:
     from wandb import Run as WandbRun
@@ -38,6 +39,9 @@ _ARTIFACTS: dict[str, tuple[type[Record], ...]] = {
 }
 """By artifact type, the records whose events it holds: as a record log, packed, so that what reads those reads it back."""
 
+MAX_PLOT_ROWS = 10_000
+"""Rows of a table that W&B's client copies for W&B's pages. A chart of more would lack some: it is a picture only."""
+
 
 class Views:
     """The views of a run's events, made in one pass over them. Tables are logged as they fill, the rest in the end.
@@ -45,10 +49,13 @@ class Views:
     Args:
         run: The W&B run.
         log_row: Logs a history row.
+        chart_presets: Entity that has our presets of custom charts, "" when none has; None where those count that are noted for
+            the run's own.
     """
 
-    def __init__(self, run: WandbRun, log_row: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, run: WandbRun, log_row: Callable[[dict[str, Any]], None], chart_presets: str | None = None) -> None:
         self._run = run
+        self._chart_presets = chart_presets
         self._log_row = log_row
         self._rows: dict[str, list[list[Cell]]] = {spec.name: [] for spec in TABLES}
         self._parts: Counter[str] = Counter()
@@ -95,10 +102,11 @@ class Views:
             if self._rows[spec.name]:
                 self._log_table(spec)
                 yield
-        pictures = _pictures(self._charts.charts()) if charts.can_draw() else {}
-        if pictures:
-            self._log_row(pictures)
-            yield
+        drawn = self._charts.charts()
+        for row in (_pictures(drawn) if charts.can_draw() else {}, self._custom_charts(drawn)):
+            if row:
+                self._log_row(row)
+                yield
         if self._outcome is not None:
             self._run.summary.update({"outcome": self._outcome.to_plain()})
         with tempfile.TemporaryDirectory(prefix="karn-") as folder:
@@ -111,6 +119,20 @@ class Views:
             if records_path is not None and records_path.exists():
                 _log_artifact(self._run, RECORDS, _packed(records_path, Path(folder)))
         self._log_checkpoints(self._run)
+
+    def _custom_charts(self, drawn: Iterable[charts.Chart]) -> dict[str, Any]:
+        """Charts that people can point at: drawn by our presets where W&B has them, else by its own where one fits."""
+        said = self._chart_presets
+        owner = self._run.entity if said is None else said
+        known = noted(str(self._run.settings.base_url), owner, default_folder()) if said is None and owner else ()
+        found: dict[str, Any] = {}
+        for chart in drawn:
+            ours = owner and (said is not None or charts.preset(chart.drawn_by).name in known)
+            plot = charts.plot(chart, owner) if ours else chart.plain
+            if plot is not None and len(plot.rows) <= MAX_PLOT_ROWS:
+                table = to_table([*plot.columns], map(list, plot.rows))
+                found[f"custom_charts/{chart.name}"] = wandb.plot_table(plot.preset, table, dict(plot.fields), dict(plot.texts))
+        return found
 
     def _log_checkpoints(self, run: WandbRun) -> None:
         for path, baseline in self._checkpoints.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Container, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -86,6 +86,12 @@ class LogGate:
             self._free.wait_for(lambda: not self._open or self._closing)
             self._log(row)
 
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """While it lasts, no other thread logs a row."""
+        with self._free:
+            yield
+
     def close(self) -> None:
         """The run ends: a user's row that is still open is sent, and ours wait no longer."""
         with self._free:
@@ -106,6 +112,7 @@ class WandbSink:
         log_path: The record log, to become an artifact.
         present: Sequence numbers of the events that the run in W&B already has; they are passed over.
         told: Sequence number up to which alerts were sent when they were raised; their rows are logged, nothing else.
+        chart_presets: As in `KarnConfig`.
     """
 
     name = "wandb"
@@ -119,8 +126,10 @@ class WandbSink:
         *,
         present: Container[int] = (),
         told: int = 0,
+        chart_presets: str | None = None,
     ) -> None:
         self._run = run
+        self._chart_presets = chart_presets
         self._gate = gate
         self._events = events
         self._log_path = log_path
@@ -168,7 +177,7 @@ class WandbSink:
 
     def close(self) -> Iterator[None]:
         """Log tables, summary and artifacts, step by step."""
-        views = Views(self._run, self._gate.log)
+        views = Views(self._run, self._gate.log, self._chart_presets)
         events = self._events()
         for event in standing(events) if self._went_back else events:
             views.add(event)

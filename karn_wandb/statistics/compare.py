@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from karn_wandb.records import Comparison, Verdict
-from karn_wandb.statistics import cautions, effects, hypotheses, intervals
+from karn_wandb.statistics import bootstrap, cautions, effects, hypotheses, improvement, intervals
 from karn_wandb.statistics.inputs import Floats, check_confidence, check_margin, checked_arms, generators
 from karn_wandb.statistics.permutation import attainable_p, permutation_test
-from karn_wandb.statistics.power import required_n
+from karn_wandb.statistics.power import minimum_detectable_delta, required_n
 
 
 def compare(  # noqa: PLR0917 -- the contract allows every argument by position
@@ -93,6 +93,10 @@ def _infer(described: Comparison, treatment: Floats, control: Floats, streams: l
     difference = (intervals.paired_difference if paired else intervals.welch_difference)(treatment, control)
     low, high = intervals.t_interval(difference, confidence)
     permuted = permutation_test(treatment, control, paired=paired, rng=for_permutation)
+    resampled = bootstrap.resampled_differences(treatment, control, paired=paired, rng=for_bootstrap)
+    chance = improvement.probability_of_improvement(
+        treatment, control, paired, higher_is_better=higher_is_better, confidence=confidence
+    )
     deviation = effects.standard_deviation(treatment, control, paired=paired)
     d = difference.delta / deviation
     freedom = effects.degrees_of_freedom(treatment.size, control.size, paired=paired)
@@ -110,15 +114,16 @@ def _infer(described: Comparison, treatment: Floats, control: Floats, streams: l
         cohens_d=d,
         hedges_g=d * effects.hedges_correction(freedom),
         hedges_g_ci=effects.effect_interval(d, treatment.size, control.size, paired=paired, confidence=confidence),
-        probability_of_improvement=effects.probability_of_improvement(
-            treatment, control, paired=paired, higher_is_better=higher_is_better
-        ),
-        bootstrap_ci=intervals.bootstrap_interval(treatment, control, paired=paired, confidence=confidence, rng=for_bootstrap),
+        probability_of_improvement=chance.probability,
+        probability_of_improvement_ci=(chance.low, chance.high),
+        bootstrap_ci=bootstrap.percentile_interval(resampled, confidence),
+        bca_ci=bootstrap.bca_interval(resampled, treatment, control, paired=paired, confidence=confidence),
         p_non_inferiority=None
         if margin is None
         else hypotheses.p_non_inferiority(difference, margin, higher_is_better=higher_is_better),
         p_equivalence=None if margin is None else hypotheses.p_equivalence(difference, margin),
         required_n=n,
         required_n_basis=None if n is None else "observed delta" if margin is None else "margin",
+        detectable_delta=minimum_detectable_delta(difference, confidence=confidence),
         verdict=verdict(low, high, margin=margin, higher_is_better=higher_is_better),
     )

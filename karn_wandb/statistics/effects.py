@@ -1,4 +1,4 @@
-"""Sizes of an effect: standardised differences with their interval, probability of improvement, interquartile mean."""
+"""Sizes of an effect: standardised differences with their interval, interquartile mean."""
 
 from __future__ import annotations
 
@@ -39,6 +39,16 @@ def hedges_correction(freedom: int) -> float:
     return math.exp(math.lgamma(half) - math.lgamma(half - 0.5)) / math.sqrt(half)
 
 
+def glass_delta(treatment: Floats, control: Floats) -> float:
+    """The difference in standard deviations of the control arm alone (Glass 1976), freed of its bias by Hedges' correction.
+
+    For a treatment that changes the spread too: what its difference is worth, measured in what was usual before. Shapes
+    (n,) and (m,); the control needs three values, not all equal.
+    """
+    delta = float(treatment.mean() - control.mean()) / float(control.std(ddof=1))
+    return delta * hedges_correction(control.size - 1)
+
+
 def effect_interval(effect: float, n_treatment: int, n_control: int, *, paired: bool, confidence: float) -> tuple[float, float]:
     """Interval of the true standardised difference by the non-central t distribution.
 
@@ -61,21 +71,6 @@ def effect_interval(effect: float, n_treatment: int, n_control: int, *, paired: 
     t = abs(effect) * root  # scipy's distribution function gives NaN for negative t: mirror instead
     low, high = _noncentrality(t, freedom, 1 - tail) / root, _noncentrality(t, freedom, tail) / root
     return (low, high) if effect >= 0 else (-high, -low)
-
-
-def probability_of_improvement(treatment: Floats, control: Floats, *, paired: bool, higher_is_better: bool) -> float:
-    """P(treatment beats control), ties counting one half; 0 to 1.
-
-    Over pairs when paired, else over all pairings of the two arms, the Mann-Whitney estimate (Agarwal et al. 2021,
-    "Deep reinforcement learning at the edge of the statistical precipice").
-    """
-    if paired:
-        wins = float(np.mean((1 + np.sign(treatment - control)) / 2))
-    else:
-        ranked = np.sort(control)
-        below, not_above = np.searchsorted(ranked, treatment, "left"), np.searchsorted(ranked, treatment, "right")
-        wins = float(np.mean(below + not_above)) / (2 * control.size)
-    return wins if higher_is_better else 1 - wins
 
 
 def interquartile_mean(values: Floats) -> float:

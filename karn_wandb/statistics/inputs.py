@@ -29,7 +29,7 @@ def checked_arms(treatment: npt.ArrayLike, control: npt.ArrayLike, *, paired: bo
     Raises:
         StatisticsError: An arm is empty, not one-dimensional, not numeric or not finite, or paired arms differ in length.
     """
-    first, second = _checked_arm(treatment, "treatment"), _checked_arm(control, "control")
+    first, second = checked_values(treatment, "treatment"), checked_values(control, "control")
     if not paired:
         return np.sort(first), np.sort(second)
     if first.size != second.size:
@@ -42,7 +42,12 @@ def checked_arms(treatment: npt.ArrayLike, control: npt.ArrayLike, *, paired: bo
     return first[order], second[order]
 
 
-def _checked_arm(values: npt.ArrayLike, name: str) -> Floats:
+def checked_values(values: npt.ArrayLike, name: str) -> Floats:
+    """One number per run as a new float array, in the order given.
+
+    Raises:
+        StatisticsError: There is none, or they are not one-dimensional, not numeric or not finite.
+    """
     try:
         array = np.asarray(values)
     except ValueError as error:  # NumPy refuses ragged nesting
@@ -83,6 +88,15 @@ def check_confidence(confidence: object) -> None:
         "confidence must be above 0.5 and at most 0.9999",
         got=repr(confidence),
         do="Use 0.95 unless there is a reason.",
+    )
+
+
+def check_power(power: object) -> None:
+    """Raise `StatisticsError` unless 0.5 <= power <= 0.9999."""
+    if isinstance(power, numbers.Real) and 0.5 <= float(power) <= 0.9999:
+        return
+    raise StatisticsError(
+        "power must be at least 0.5 and at most 0.9999", got=repr(power), do="Use 0.8 or 0.9: below one half a plan is no plan."
     )
 
 

@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from karn_wandb.statistics.bootstrap import batches
 from karn_wandb.statistics.inputs import Floats
-from karn_wandb.statistics.intervals import batches
 
 Statistic = Callable[[Floats], Floats]
 """From relabellings, shape (rows, values), to how extreme each is, shape (rows,)."""

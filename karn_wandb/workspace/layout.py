@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 from karn_wandb.schema.keys import KEYS
 
 _KEYS = {key.pattern: key for key in KEYS}
+
+STEP = "Step"
+"""W&B's step, which every row has."""
+
+ENVIRONMENT = "env/[^/]+/"
+"""What keys of an environment begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +24,17 @@ class Lines:
     Attributes:
         title: Title of the panel.
         patterns: Keys, as in the table of keys; all of one clock.
+        scoped: Whether they are those of each environment, below `env/<id>/`, instead of the run's own.
     """
 
     title: str
     patterns: tuple[str, ...]
+    scoped: bool = False
 
     @property
     def clock(self) -> str:
-        """Key of the x axis."""
-        return _KEYS[self.patterns[0]].clock
+        """The x axis: the keys' clock; W&B's step where each environment has a clock of its own."""
+        return STEP if self.scoped else _KEYS[self.patterns[0]].clock
 
     @property
     def keys(self) -> list[str]:
@@ -35,10 +43,19 @@ class Lines:
 
     @property
     def regex(self) -> str | None:
-        """What finds the keys, when some have a name in them, such as a slot's."""
-        if not any("<" in pattern for pattern in self.patterns):
+        """What finds the keys, when some have a name in them, such as a slot's or an environment's."""
+        if not self.scoped and not any("<" in pattern for pattern in self.patterns):
             return None
-        return f"^({'|'.join(map(_regex, self.patterns))})$"
+        return f"^{ENVIRONMENT if self.scoped else ''}({'|'.join(map(_regex, self.patterns))})$"
+
+    def of_environments(self) -> Lines:
+        """The same curves of each environment."""
+        return replace(self, title=f"{self.title}, each environment", scoped=True)
+
+    def logged_among(self, keys: Collection[str]) -> bool:
+        """Whether any of these keys is one of its."""
+        found = re.compile(self.regex or f"^({'|'.join(map(_regex, self.patterns))})$")
+        return any(map(found.search, keys))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +142,22 @@ SECTIONS = (
 def all_lines() -> Iterator[Lines]:
     """Every panel of curves."""
     return (lines for section in SECTIONS for lines in section.lines)
+
+
+def lines_for(section: Section, keys: Collection[str], *, environments: bool) -> Iterator[Lines]:
+    """The panels of curves of a section, for what runs log.
+
+    Args:
+        section: The section.
+        keys: Keys that runs have logged.
+        environments: Whether runs train several hosts. Then the panels are those of each environment, beside the run's own
+            where it has logged their keys.
+    """
+    for lines in section.lines:
+        if not environments or lines.logged_among(keys):
+            yield lines
+    if environments:
+        yield from (lines.of_environments() for lines in section.lines)
 
 
 def _regex(pattern: str) -> str:

@@ -204,14 +204,14 @@ def test_of_very_many_slots_those_with_the_strongest_interactions_are_shown():
 def test_the_waterfall_leads_from_all_off_to_all_on():
     found = matrix(NAMES, force_full_factorial=True)
     first, *steps, last = charts.waterfall(found).rows
-    assert (first["name"], last["name"]) == ("all off", "all on")
+    assert (first["step"], last["step"]) == ("all off", "all on")
     assert first["to"] == found.value((False,) * 6)
     assert last["to"] == found.value((True,) * 6)
-    assert [step["name"] for step in steps] == list(NAMES)
+    assert [step["step"] for step in steps] == list(NAMES)
     for before, step in zip([first, *steps], steps, strict=False):
         assert before["to"] == step["from"]
-        assert before["next"] == step["name"]
-        estimate = found.shapley_values[step["name"]]
+        assert before["next"] == step["step"]
+        estimate = found.shapley_values[step["step"]]
         assert step["low"] == step["from"] + estimate.ci_low
         assert step["high"] == step["from"] + estimate.ci_high
     assert steps[-1]["to"] == pytest.approx(last["to"])
@@ -221,7 +221,7 @@ def test_what_the_values_do_not_share_out_is_a_step_of_its_own():
     found = matrix(NAMES[:2])
     halved = {slot: replace(e, mean=e.mean / 2, ci_low=None, ci_high=None) for slot, e in found.shapley_values.items()}
     rows = charts.waterfall(replace(found, shapley_values=halved)).rows
-    assert rows[-2]["name"] == "not shared out"
+    assert rows[-2]["step"] == "not shared out"
     assert rows[-2]["to"] == pytest.approx(rows[-1]["to"])
     assert rows[-2]["low"] is None
 

@@ -29,6 +29,11 @@ ROWS = {
         {"kind": "pair", "label": "each pair", "pair": "0", "value": 3.0, "offset": 0},
         {"kind": "interval", "label": "mean", "value": 3.0, "low": 1.0, "high": 5.0},
     ],
+    "flow": [
+        {"arm": "none", "lane": 0, "kind": "box", "label": "3 started", "lost": 0, "last": False},
+        {"arm": "none", "lane": 1, "kind": "exit", "label": "1 crashed", "lost": 1, "last": True},
+        {"arm": "none", "lane": 2, "kind": "box", "label": "2 analysed", "lost": 0, "last": False},
+    ],
     "interactions": [
         {
             "first": "a",
@@ -67,10 +72,10 @@ ROWS = {
     ],
     "slot_values": [{"slot": "a", "mean": -1.0, "low": -2.0, "high": 0.5, "sign": "negative", "sure": False, "label": "−1.00"}],
     "waterfall": [
-        {"kind": "total", "name": "all off", "next": "a", "from": 50.0, "to": 50.0, "label": "50.0"},
+        {"kind": "total", "step": "all off", "next": "a", "from": 50.0, "to": 50.0, "label": "50.0"},
         {
             "kind": "step",
-            "name": "a",
+            "step": "a",
             "next": None,
             "from": 50.0,
             "to": 52.0,
@@ -193,8 +198,8 @@ def test_unknown_charts_and_titles_are_errors():
     with pytest.raises(UsageError) as unknown:
         charts.fill("pie", [])
     assert str(unknown.value) == (
-        "there is no chart 'pie'. The charts are arms, coalition_strip, coalitions, difference, interactions, learning_curves, "
-        "onset, parameters, removal_vs_causal, shapley, slot_values, waterfall."
+        "there is no chart 'pie'. The charts are arms, coalition_strip, coalitions, difference, flow, interactions, "
+        "learning_curves, onset, parameters, removal_vs_causal, shapley, slot_values, waterfall."
     )
     with pytest.raises(UsageError) as title:
         charts.fill("arms", [], z="depth")

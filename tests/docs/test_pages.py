@@ -11,6 +11,7 @@ import pytest
 
 import docs
 from docs.make_keys import PAGE
+from karn_wandb.experiment.claims import Claim, read_claims
 from karn_wandb.schema.describe import keys_page
 
 REPOSITORY = Path(docs.__file__).parent.parent
@@ -47,3 +48,13 @@ def test_links_to_files_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
         if "://" not in link:
             assert (page.parent / link).exists(), link
+
+
+def test_the_claims_file_on_the_page_is_one_and_what_it_shows_are_the_defaults(tmp_path):
+    page = (REPOSITORY / "docs" / "claims.md").read_text()
+    path = tmp_path / "claims.yaml"
+    path.write_text(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])
+    found = read_claims(path)
+    (claim,) = found.claims
+    assert claim == Claim(claim.name, claim.treatment, claim.control, line=claim.line)
+    assert (found.correction, found.planned_runs) == ("holm", 6)

@@ -24,7 +24,7 @@ def options(**given):
 
 
 def arguments(planned: Planned, *, paired: bool = False, **given):
-    command = Workers(options(**given), progress=None)._command(planned, paired=paired)
+    command = Workers(options(**given), progress=None, claims=demo.CLAIMS)._command(planned, paired=paired)
     assert command[:3] == [sys.executable, "-m", "examples.train"]
     return parsed(command[3:])
 
@@ -53,6 +53,7 @@ def test_control_runs_come_seed_by_seed_so_that_what_was_interrupted_holds_whole
 def test_epochs_and_folders_reach_every_run():
     given = arguments(controls.plan(1)[0], epochs=7, out=Path("here"), data_root=Path("cifar"))
     assert (given.epochs, given.out, given.data_root) == (7, Path("here"), Path("cifar"))
+    assert given.claims == str(demo.CLAIMS)
 
 
 def test_the_claims_that_the_programs_are_judged_by_are_there():
@@ -69,6 +70,7 @@ def test_all_control_runs_are_trained_and_reported_on(offline_folder, tmp_path):
     found = karn_wandb.load_experiment(tmp_path)
     assert len(found.episodes) == 12
     assert set(found.episodes["state"]) == {"finished"}
+    assert set(found.episodes["claims"]) == {controls.CLAIMS.read_text(encoding="utf-8")}
     contributions = karn_wandb.causal_contributions(found)
     assert [slot.causal.mean_delta for slot in contributions.slots] == [0.0, 0.0, 0.0]  # equal until the first gate
     assert "without spread there is no test" in done.stdout

@@ -137,6 +137,15 @@ def test_one_run_can_be_named(wandb_service, load):
     assert [run.run_id for run in load(f"{PROJECT}/r").runs] == ["r"]
 
 
+def test_claims_a_run_was_started_with_come_back_from_the_service(wandb_service, load, tmp_path):
+    """From its record log, and where that is not to be had from its config."""
+    text = "claims: [{name: a, treatment: {arm: x}, control: {arm: y}}]\n"
+    (tmp_path / "claims.yaml").write_text(text)
+    logged("declared", claims=tmp_path / "claims.yaml")
+    put(wandb_service, "bare", [], karn_claims={"sha256": "ab", "text": text})
+    assert load(PROJECT).episodes.set_index("run_id")["claims"].to_dict() == {"declared": text, "bare": text}
+
+
 def test_a_project_and_a_folder_are_one_experiment(wandb_service, load):
     folder = logged("here")
     logged("there")

@@ -49,6 +49,7 @@ def test_every_field_is_read_and_the_file_is_hashed(claims_file):
     found = read_claims(claims_file(FULL))
     assert (found.family, found.correction, found.planned_runs) == ("demo", "bh", 6)
     assert found.sha256 == hashlib.sha256(FULL.encode()).hexdigest()
+    assert found.text == FULL
     assert found.declared
     assert found.claims[0] == Claim(
         name="growing beats the host alone",
@@ -117,7 +118,8 @@ def test_the_level_is_what_the_interval_leaves_on_one_side(confidence, level):
             "claims:\n  - beats everything\n",
             (
                 "claims.yaml, line 2: a claim must be a mapping of fields. "
-                "The fields are name, metric, higher_is_better, treatment, control, pair_by, test, margin, confidence."
+                "The fields are name, metric, higher_is_better, treatment, control, pair_by, test, margin, "
+                "confidence, unfinished."
             ),
         ),
         (
@@ -205,6 +207,7 @@ def test_the_level_is_what_the_interval_leaves_on_one_side(confidence, level):
         ("claims: [\n", "claims.yaml, line 2: this is not YAML; got expected the node content, but found '<stream end>'."),
         ("a: 1\n---\nb: 2\n", "claims.yaml, line 2: this is not YAML; got but found another document."),
         (b"\xff\xfe\x00", "claims.yaml: this is not YAML; got "),
+        (one("margin: 1").encode("utf-16"), "claims.yaml: the claims file is not in UTF-8. Save it in UTF-8."),
         ("[" * 5000, "claims.yaml: this is not YAML; got maximum recursion depth exceeded"),
         ("", "claims.yaml: the claims file is empty. It must have a list of claims."),
         ("# nothing\n", "claims.yaml: the claims file is empty. It must have a list of claims."),

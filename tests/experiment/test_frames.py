@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,7 +26,17 @@ from karn_wandb.experiment.frames import (
     shapley_frame,
 )
 from karn_wandb.experiment.runs import RunData
-from karn_wandb.records import CounterfactualMatrix, EpochSnapshot, InteractionEstimate, SeedStage, SlotSnapshot, TelemetryEvent
+from karn_wandb.records import (
+    CounterfactualMatrix,
+    EpochSnapshot,
+    InteractionEstimate,
+    RunInfo,
+    SeedStage,
+    SlotSnapshot,
+    TelemetryEvent,
+    TelemetryEventType,
+)
+from karn_wandb.schema.config import claims_config
 
 ALL = (
     (episodes_frame, EPISODES),
@@ -82,6 +93,7 @@ def test_an_episode_is_told_by_its_last_epoch():
         "run_id": "r",
         "name": "n",
         "group": "g",
+        "rank": 0,
         "source": "here",
         "state": "finished",
         "reason": "",
@@ -96,7 +108,53 @@ def test_an_episode_is_told_by_its_last_epoch():
         "host_params": 90,
         "git_commit": "c" * 40,
         "started": pd.Timestamp(2026, 11, 22, 12, tz="UTC"),
+        "ended_at": pd.Timestamp(found.telemetry[-1].timestamp),
+        "claims_sha256": None,
+        "claims": None,
     }
+
+
+def test_an_episode_has_the_rank_of_the_process_whose_run_it_is_in():
+    """Not that of others whose values it gathered, and none where nothing was logged."""
+    events = (replace(context(), rank=2, world_size=4), replace(epoch(1, val_accuracy=1.0), rank=3, world_size=4))
+    assert only(episodes_frame([run(*events)]))["rank"] == 2
+    assert only(episodes_frame([run()]))["rank"] is None
+
+
+TEXT, OTHER = "claims: [1]", "claims: [2]"
+
+
+def info(claims: str) -> TelemetryEvent:
+    return TelemetryEvent(TelemetryEventType.TRAINING_STARTED, data=RunInfo(run_id="r", claims=claims))
+
+
+@pytest.mark.parametrize(
+    ("events", "said", "text", "hashed"),
+    [
+        ([info(TEXT)], None, TEXT, TEXT),
+        ([info(TEXT), info(OTHER)], claims_config(OTHER)["karn_claims"], TEXT, TEXT),
+        ([info("")], None, None, None),
+        ([info(""), info(TEXT)], claims_config(TEXT)["karn_claims"], None, None),
+        ([], claims_config(TEXT)["karn_claims"], TEXT, TEXT),
+        ([], {"sha256": "0" * 64, "text": TEXT}, TEXT, TEXT),
+        ([info("")], {"sha256": "ab12"}, None, "ab12"),
+        ([], {"sha256": 5, "text": ["x"]}, None, None),
+        ([], "not ours", None, None),
+    ],
+    ids=[
+        *("logged", "resumed with another file", "none", "resumed with a file", "config alone", "hash that is not the text's"),
+        *("an older run", "other types", "no mapping"),
+    ],
+)
+def test_the_claims_of_a_run_are_those_it_was_started_with(events, said, text, hashed):
+    found = only(episodes_frame([run(*events, context(), epoch(1), config={} if said is None else {"karn_claims": said})]))
+    wanted = hashed if hashed in (None, "ab12") else hashlib.sha256(hashed.encode()).hexdigest()
+    assert (found["claims"], found["claims_sha256"]) == (text, wanted)
+    assert not [name for name in found if name.startswith("config.")]
+
+
+def test_an_episode_that_goes_on_has_not_ended():
+    assert only(episodes_frame([run(context(), outcome(epochs=1), epoch(1))]))["ended_at"] is None
 
 
 def test_what_the_last_epoch_did_not_measure_is_missing_not_taken_from_an_earlier_one():

@@ -131,6 +131,24 @@ def test_sigterm_ends_the_process_with_everything_saved_and_its_reason(offline_f
     assert run.state == "finished"
 
 
+IN_A_CALL = """
+import os, signal, sys
+import karn_wandb
+run = karn_wandb.init("killed", dir=sys.argv[1], mode="offline")
+run.log_epoch(val_accuracy=50.0)
+with run.still():  # as inside of log_epoch, and of a user's run.wandb.log
+    os.kill(os.getpid(), signal.SIGTERM)
+while True:
+    run.log_epoch(val_accuracy=50.0)
+"""
+
+
+def test_sigterm_inside_a_call_of_the_run_waits_for_its_end(offline_folder):
+    done = subprocess.run([sys.executable, "-c", IN_A_CALL, offline_folder], capture_output=True, check=False, timeout=60)
+    assert done.returncode == -signal.SIGTERM, done.stderr
+    assert read_log(folders(offline_folder)[0] / LOG_NAME).events[-1].data.reason == "terminated by SIGTERM"
+
+
 @pytest.fixture
 def disk(tmp_path):
     with small_disk(tmp_path / "disk") as mounted:

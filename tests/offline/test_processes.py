@@ -69,8 +69,11 @@ class TestRanks:
     def test_eight_processes_into_one_group_are_eight_runs_and_nothing_is_mixed(self, offline_folder, tmp_path):
         ranks = [start("ranked", tmp_path, "group", RANK=str(rank), WORLD_SIZE="8") for rank in range(8)]
         assert [said_by(process)["disabled"] for process in ranks] == [False] * 8
-        runs = {run.name: run for run in whole(karn_wandb.load_experiment(tmp_path))}
-        assert sorted(runs) == [f"together-rank{rank}" for rank in range(8)]
+        experiment = karn_wandb.load_experiment(tmp_path)
+        assert dict(zip(*(experiment.episodes[name] for name in ("name", "rank")), strict=True)) == {
+            f"together-rank{rank}": rank for rank in range(8)
+        }
+        runs = {run.name: run for run in whole(experiment)}
         for rank in range(8):
             run = runs[f"together-rank{rank}"]
             assert (run.group, run.job_type) == ("together", "worker" if rank else "primary")

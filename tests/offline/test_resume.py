@@ -64,6 +64,19 @@ class TestGoingOn:
         assert [event.sequence for event in events] == list(range(len(events)))
         assert experiment.events("resumed", via="wandb") == events
 
+    def test_claims_brought_to_a_run_that_goes_on_were_not_declared_before_it(self, start, tmp_path):
+        declared, late = tmp_path / "declared.yaml", tmp_path / "late.yaml"
+        declared.write_text("claims: [{name: a, treatment: {arm: x}, control: {arm: y}}]")
+        late.write_text("claims: [{name: b, treatment: {arm: x}, control: {arm: y}}]")
+        for run_id, first, second in (("both", declared, late), ("second", None, late), ("first", declared, None)):
+            for claims in (first, second):
+                with start(id=run_id, claims=claims) as run:
+                    log_epochs(run, 10.0)
+            read_finished(run.records_path.parent / f"run-{run_id}.wandb")
+        found = karn_wandb.load_experiment(tmp_path).episodes.set_index("run_id")["claims"]
+        assert found["both"] == found["first"] == declared.read_text()
+        assert found.isna()["second"]
+
     def test_the_newest_run_file_alone_has_every_row_once(self, start):
         """W&B may replace what it has of a run when an offline folder is synced, so the newest must hold everything."""
         with start() as run:

@@ -152,7 +152,7 @@ class TestBadInput:
         assert str(raised.value) == "config may not use the key 'karn'. This package keeps its own settings there: rename it."
 
     def test_a_missing_claims_file_is_said_before_anything_starts(self, offline_folder):
-        with pytest.raises(ClaimsError, match=r"the claims file nowhere\.yaml cannot be read"):
+        with pytest.raises(ClaimsError, match=r"the claims file 'nowhere\.yaml' cannot be read"):
             karn_wandb.init(project="tests", claims="nowhere.yaml")
 
 
@@ -175,11 +175,21 @@ class TestConfig:
             assert run.config["lr"] == 0.5
         assert file_of(run).config["episode"]["hyperparameters"] == {"lr": 0.5, "momentum": 0.9}
 
-    def test_the_claims_hash_is_in_the_config(self, start, tmp_path):
+    def test_claims_are_in_the_log_and_the_config_before_anything_else_and_no_path_with_them(self, start, tmp_path):
+        text = "claims: [{name: a, treatment: {arm: x, optimizer.lr: 1}, control: {arm: y}}]  # \u2265 1\n"
         claims = tmp_path / "claims.yaml"
-        claims.write_text("family: demo\n")
-        with start(claims=claims) as run:
-            assert run.config["karn_claims"]["sha256"] == hashlib.sha256(b"family: demo\n").hexdigest()
+        claims.write_text(text, encoding="utf-8")
+        sha256 = hashlib.sha256(claims.read_bytes()).hexdigest()
+        with start(claims=claims, config={"arm": "x"}) as run:
+            assert run.config["karn_claims"] == {"sha256": sha256, "text": text}
+            assert next(run.collector.log.events()).data.claims == text
+            log = run.records_path.read_text(encoding="utf-8")
+        assert str(tmp_path) not in log.replace("\\", "")
+        file = file_of(run)
+        assert file.config["karn_claims"] == {"sha256": sha256, "text": text}
+        for source in (run.records_path, file.path, run.records_path.parent):  # the log, the run file beside none, both
+            (row,) = karn_wandb.load_experiment(source).episodes[["claims_sha256", "claims"]].to_numpy().tolist()
+            assert row == [sha256, text]
 
     def test_keywords_of_wandb_init_pass_through(self, start):
         with start(name="a name", group="g", job_type="train", tags=["x"], notes="n", config=None) as run:

@@ -9,14 +9,20 @@ from pathlib import Path
 import pytest
 import wandb
 from finished import read_finished
+from logged import event
 
 import karn_wandb
-from karn_wandb import BatchMetrics, CounterfactualEngine, EpisodeContext, HostBaseline
+from karn_wandb import BatchMetrics, CounterfactualEngine, EpisodeContext, HostBaseline, charts
 from karn_wandb.experiment.tables import artifact_bytes, logged_table
 from karn_wandb.pipeline import parse_log
-from karn_wandb.sinks.views import to_table
+from karn_wandb.sinks.presets import default_folder, note
+from karn_wandb.sinks.views import Views, to_table
 
 pytestmark = pytest.mark.offline
+
+
+def value(config):
+    return 50.0 + sum(config)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +89,7 @@ def test_the_run_s_attribution_is_there_as_pictures_that_need_nothing_else(ended
         assert "http-equiv" in page
 
 
-def test_without_vl_convert_the_tables_are_there_and_no_charts(offline_folder, tmp_path, monkeypatch):
+def test_without_vl_convert_the_tables_are_there_and_no_pictures(offline_folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     with karn_wandb.init("views", dir=tmp_path) as run:
         run.log_counterfactual(CounterfactualEngine().evaluate(("a", "b"), lambda c: 50.0 + sum(c), epoch=1))
@@ -91,6 +97,75 @@ def test_without_vl_convert_the_tables_are_there_and_no_charts(offline_folder, t
     keys = {key for row in file.rows for key in row}
     assert "tables/shapley._type" in keys
     assert not any(key.startswith("charts/") for key in keys)
+    assert "custom_charts/coalitions_table._type" in keys
+
+
+@pytest.fixture
+def custom_charts(offline_folder, tmp_path, monkeypatch):
+    """The custom charts that a run of `team` logs when it ends, by the presets that draw them."""
+    monkeypatch.setenv("KARN_WANDB_DATA_DIR", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "vl_convert", None)  # no pictures beside them
+
+    options = {"entity": "team", "project": "p", "mode": "offline", "dir": tmp_path, "reinit": "create_new"}
+
+    def logged(chart_presets=None, evaluated=True):
+        rows = []
+        with wandb.init(**options, settings={"base_url": "https://wandb.example"}) as run:
+            views = Views(run, rows.append, chart_presets)
+            if evaluated:
+                views.add(event("COUNTERFACTUAL_MATRIX_COMPUTED", CounterfactualEngine().evaluate(("a", "b"), value, epoch=1)))
+            for _ in views.finish(None):
+                pass
+        found = {key: value for row in rows for key, value in row.items() if key.startswith("custom_charts/")}
+        return {key.removeprefix("custom_charts/"): value.spec.spec_name for key, value in found.items()}
+
+    return logged
+
+
+BUILT_IN = {"coalitions": "wandb/scatter/v0", "onset": "wandb/lineseries/v0"}
+"""No bars of Shapley values: none of them has an interval here."""
+
+
+def ours(entity):
+    return {
+        name: f"{entity}/{charts.preset(name).name}"
+        for name in ("slot_values", "waterfall", "coalitions", "interactions", "onset")
+    }
+
+
+def test_custom_charts_are_drawn_by_wandbs_own_presets_when_nobody_registered_ours(custom_charts):
+    assert custom_charts() == BUILT_IN
+
+
+def test_custom_charts_are_drawn_by_our_presets_when_they_are_noted_for_the_run_s_entity_and_service(custom_charts):
+    note("https://wandb.example", "another-team", ours("").values(), default_folder())
+    note("https://api.wandb.example", "team", ours("").values(), default_folder())
+    assert custom_charts() == BUILT_IN
+    note("https://wandb.example", "team", [charts.preset(name).name for name in charts.names()], default_folder())
+    assert custom_charts() == ours("team")
+    assert custom_charts(chart_presets="") == BUILT_IN
+
+
+def test_custom_charts_are_drawn_by_the_presets_of_an_entity_that_is_named(custom_charts):
+    assert custom_charts(chart_presets="a-team") == ours("a-team")
+
+
+def test_a_chart_file_that_changed_since_is_not_drawn_by_the_preset_it_had(custom_charts, monkeypatch):
+    note("https://wandb.example", "team", [charts.preset(name).name for name in charts.names()], default_folder())
+    source, before = charts.presets.source, ours("team")
+    monkeypatch.setattr(
+        charts.presets, "source", lambda name: source(name).replace('"description": "Every', '"description": "All')
+    )
+    assert custom_charts() == {**before, "coalitions": BUILT_IN["coalitions"]}
+
+
+def test_a_custom_chart_that_would_lack_rows_is_not_made(custom_charts, monkeypatch):
+    monkeypatch.setattr("karn_wandb.sinks.views.MAX_PLOT_ROWS", 3)  # of the four coalitions
+    assert custom_charts(chart_presets="a-team").keys() == ours("").keys() - {"coalitions", "waterfall"}
+
+
+def test_a_run_that_evaluated_nothing_has_no_custom_charts(custom_charts):
+    assert custom_charts(evaluated=False) == {}
 
 
 def test_checkpoints_are_kept_or_deleted_as_their_policy_says(ended):

@@ -1,5 +1,6 @@
 """What of a run is in W&B's config, and how a sweep's values come back from there."""
 
+import hashlib
 from datetime import UTC, datetime
 
 from hypothesis import given, settings
@@ -25,11 +26,11 @@ CONTEXT = EpisodeContext(
 
 
 def test_the_instrument_s_config_names_its_settings_version_and_claims():
-    config = config_of(KarnConfig(mode="research"), claims_hash="ab12")
+    config = config_of(KarnConfig(mode="research"), claims="claims: []")
     assert set(config) == {"karn", "karn_schema", "karn_claims"}
     assert config["karn"]["mode"] == "research"
     assert config["karn_schema"] == SCHEMA_VERSION
-    assert config["karn_claims"] == {"sha256": "ab12"}
+    assert config["karn_claims"] == {"sha256": hashlib.sha256(b"claims: []").hexdigest(), "text": "claims: []"}
     assert "karn_claims" not in config_of(KarnConfig())
 
 

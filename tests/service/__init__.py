@@ -20,6 +20,7 @@ Known differences:
 - Of processes that share a run, rows keep the steps each has counted, so a step may be there twice.
 - Filters on config keys with dots in them, which W&B has trouble with, find what they name; `$regex` is Python's.
 - Sweeps search by grid or at random, and stop no run early.
+- A custom chart of a name that is there is refused; what W&B does with it was not seen.
 - Rewinding and forking runs, and uploads in several parts, are refused.
 
 In a test:

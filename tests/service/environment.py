@@ -47,7 +47,6 @@ def variables(service: Service, folder: Path) -> dict[str, str]:
         "WANDB_ERROR_REPORTING": "false",
         "WANDB_X_DISABLE_STATS": "true",
         "WANDB_X_DISABLE_META": "true",
-        "WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL": "0.2",
     }
 
 

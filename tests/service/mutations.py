@@ -219,8 +219,11 @@ class Mutations:
         return {"success": True, "pendingDrafts": []}
 
     def _create_chart(self, entity: str, name: str, spec: str, **given: Any) -> Node:
-        self._service.charts[f"{entity}/{name}"] = {**given, "spec": json.loads(spec), "created_at": now()}
-        return {"chart": {"id": f"{entity}/{name}"}}
+        chart_id = f"{entity}/{name}"
+        if chart_id in self._service.charts:
+            raise RefusedError(f"custom chart {chart_id} already exists")
+        self._service.charts[chart_id] = {**given, "spec": json.loads(spec), "created_at": now()}
+        return {"chart": {"id": chart_id}}
 
     def _upsert_project(self, entity_name: str, name: str, **_: Any) -> Node:
         new = self._service.add_project(entity_name, name)

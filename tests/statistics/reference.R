@@ -2,13 +2,16 @@
 #
 #   Rscript tests/statistics/reference.R > tests/statistics/reference.json
 #
-# Made with R 4.2.2, jsonlite 1.8.4, effectsize 0.8.3, coin 1.4-2. Data: R's datasets package; Darwin's maize heights (inches)
-# from Fisher 1935, "The Design of Experiments", chapter III; small made-up samples for ties and exact enumeration.
+# Made with R 4.2.2, jsonlite 1.8.4, effectsize 0.8.3, coin 1.4-2, rpact 3.3.4, sandwich 3.0-2. Data: R's datasets package; Darwin's
+# maize heights (inches) from Fisher 1935, "The Design of Experiments", chapter III; small made-up samples for ties and exact
+# enumeration.
 
 suppressPackageStartupMessages({
   library(jsonlite)
   library(effectsize)
   library(coin)
+  library(rpact)
+  library(sandwich)
 })
 
 chicks <- function(feed) chickwts$weight[chickwts$feed == feed]
@@ -142,5 +145,159 @@ describe <- function(s) {
 families <- list(c(0.02, 0.03, 0.001), c(0.04, 0.01, 0.03, 0.5, 0.2), c(0.05, 0.05, 0.05), c(0.6, 0.7), c(0.011))
 adjusted <- lapply(families, function(p) list(p = I(p), holm = I(p.adjust(p, "holm")), bh = I(p.adjust(p, "BH"))))
 
-result <- list(r = R.version.string, samples = lapply(samples, describe), families = adjusted)
+# Plans: power in the right direction and the least detectable difference by power.t.test; both one-sided tests at once by
+# averaging over the estimated standard error, whose square is chi-squared distributed.
+
+plan_cases <- expand.grid(paired = c(TRUE, FALSE), n = c(3, 5, 10, 40), delta = c(0.3, 1.1), confidence = c(0.9, 0.95))
+
+both_sides <- function(delta, margin, se, df, confidence) {
+  t <- qt((1 + confidence) / 2, df)
+  inside <- function(r) { # r: estimated over true standard error
+    most <- margin - t * se * r
+    2 * df * r * dchisq(df * r^2, df) * pmax(pnorm((most - delta) / se) - pnorm((-most - delta) / se), 0)
+  }
+  edges <- sort(unique(pmin(c(0, seq(0.05, 3, 0.05), 5), margin / (t * se)))) # in pieces: the density may be a spike
+  sum(mapply(function(a, b) integrate(inside, a, b, rel.tol = 1e-12)$value, head(edges, -1), tail(edges, -1)))
+}
+
+plans <- lapply(seq_len(nrow(plan_cases)), function(i) {
+  case <- as.list(plan_cases[i, c("paired", "n", "delta", "confidence")])
+  type <- if (case$paired) "paired" else "two.sample"
+  level <- 1 - case$confidence
+  se <- if (case$paired) sqrt(1 / case$n) else sqrt(2 / case$n)
+  df <- if (case$paired) case$n - 1 else 2 * case$n - 2
+  c(case, list(
+    power = power.t.test(n = case$n, delta = case$delta, sig.level = level, type = type)$power,
+    detectable = power.t.test(n = case$n, power = 0.8, sig.level = level, type = type, tol = 1e-12)$delta,
+    non_inferiority = power.t.test(
+      n = case$n, delta = 1 - case$delta / 4, sig.level = level / 2, type = type, alternative = "one.sided"
+    )$power,
+    equivalence = both_sides(case$delta / 4, 1.5, se, df, case$confidence)
+  ))
+})
+
+welch_plan <- function(s1, s2, n, m, delta, margin) {
+  a <- s1^2 / n
+  b <- s2^2 / m
+  df <- (a + b)^2 / (a^2 / (n - 1) + b^2 / (m - 1))
+  list(
+    deviations = c(s1, s2), runs = c(n, m), delta = delta, margin = margin, df = df,
+    equivalence = both_sides(delta, margin, sqrt(a + b), df, 0.95),
+    power = pt(qt(0.975, df), df, delta / sqrt(a + b), lower.tail = FALSE)
+  )
+}
+unequal <- list(welch_plan(1, 3, 8, 12, 1, 4), welch_plan(2, 0.5, 5, 20, 0.3, 3), welch_plan(1, 1, 6, 9, 0, 2))
+
+# Planned looks: rpact, two-sided.
+
+spendings <- list(obrien_fleming = "asOF", pocock = "asP")
+look_cases <- list(c(0.5, 1), (1:3) / 3, (1:5) / 5, c(0.25, 0.4, 0.9, 1))
+spend <- function(rates, type, alpha) {
+  design <- getDesignGroupSequential(
+    sided = 2, alpha = alpha, typeOfDesign = type, informationRates = rates, tolerance = 1e-10
+  )
+  by_definition <- list(
+    asOF = 4 * pnorm(-qnorm(1 - alpha / 4) / sqrt(rates)), asP = alpha * log(1 + (exp(1) - 1) * rates)
+  )
+  list(fractions = rates, confidence = 1 - alpha, boundaries = design$criticalValues, spent = by_definition[[type]])
+}
+planned_looks <- lapply(spendings, function(type) {
+  c(lapply(look_cases, spend, type, 0.05), lapply(look_cases[1:2], spend, type, 0.01))
+})
+
+# Probability of improvement: binom.test for pairs; the score interval by its definition for two arms.
+
+proportions <- lapply(list(c(0, 6), c(5, 5), c(6, 6), c(7, 9), c(12, 20)), function(case) {
+  list(wins = case[1], n = case[2], interval = bounds(binom.test(case[1], case[2])))
+})
+
+score_interval <- function(x, y) {
+  n <- length(x)
+  m <- length(y)
+  estimate <- mean(outer(x, y, function(a, b) (a > b) + (a == b) / 2))
+  t <- qt(0.975, n + m - 2)
+  beyond <- function(p) {
+    half <- (n + m) / 2 - 1
+    abs(estimate - p) - t * sqrt(p * (1 - p) * (1 + half * ((1 - p) / (2 - p) + p / (1 + p))) / (n * m))
+  }
+  near <- function(end) { # not up to the estimate itself: at 0 and 1 the score is zero there
+    if (end == estimate) return(end)
+    uniroot(beyond, sort(c(end, estimate + (end - estimate) * 1e-6)), tol = 1e-14)$root
+  }
+  c(near(0), near(1))
+}
+
+# Ratios: the values at which t.test of x - r y changes its mind. Two arms: t by hand, degrees of freedom at the ratio found.
+
+ratio_bounds <- function(x, y, paired) {
+  r <- mean(x) / mean(y)
+  a <- var(x) / length(x)
+  b <- r^2 * var(y) / length(y)
+  df <- (a + b)^2 / (a^2 / (length(x) - 1) + b^2 / (length(y) - 1))
+  excess <- function(rho) {
+    if (paired) return(t.test(x - rho * y)$p.value - 0.05)
+    2 * pt(-abs(mean(x) - rho * mean(y)) / sqrt(var(x) / length(x) + rho^2 * var(y) / length(y)), df) - 0.05
+  }
+  c(uniroot(excess, c(r - 10, r), tol = 1e-14)$root, uniroot(excess, c(r, r + 10), tol = 1e-14)$root)
+}
+
+bounded <- list( # where the denominator is far from zero
+  maize = samples$maize, plants = samples$plants, cars = samples$cars, chicks = samples$chicks
+)
+ratios <- lapply(bounded, function(s) {
+  list(
+    unpaired = ratio_bounds(s$treatment, s$control, FALSE),
+    paired = if (s$pairs) ratio_bounds(s$treatment, s$control, TRUE)
+  )
+})
+
+# Clusters: sandwich's cluster-robust variance of a mean, and the mean squares of aov.
+
+cluster <- function(y, groups) {
+  groups <- as.integer(factor(groups))
+  fit <- lm(y ~ 1)
+  squares <- summary(aov(y ~ factor(groups)))[[1]][["Mean Sq"]]
+  list(
+    values = y, clusters = groups, mean = mean(y), between = squares[1], within = squares[2],
+    error = sqrt(vcovCL(fit, cluster = groups, type = "HC0", cadjust = TRUE)[1, 1])
+  )
+}
+clusters <- list(
+  chicks = cluster(chickwts$weight, chickwts$feed), # unequal sizes
+  trees = cluster(Orange$circumference, Orange$Tree),
+  warps = cluster(warpbreaks$breaks, interaction(warpbreaks$wool, warpbreaks$tension))
+)
+
+# Glass's delta, corrected by the exact factor.
+
+glass <- lapply(samples, function(s) {
+  df <- length(s$control) - 1
+  glass_delta(s$treatment, s$control)$Glass_delta * gamma(df / 2) / (sqrt(df / 2) * gamma((df - 1) / 2))
+})
+
+# The confidence sequence: the t at which the likelihood of a normally distributed effect, averaged over effects, is 20 times
+# that of none, by R's non-central t.
+
+reached <- function(n, scale, confidence) {
+  ratio <- function(t) {
+    at <- function(effect) dt(t, n - 1, effect * sqrt(n)) * dnorm(effect, 0, scale)
+    middle <- t / sqrt(n)
+    average <- integrate(at, -Inf, middle, rel.tol = 1e-11)$value + integrate(at, middle, Inf, rel.tol = 1e-11)$value
+    log(average) - log(dt(t, n - 1)) + log1p(-confidence)
+  }
+  uniroot(ratio, c(2, 30), tol = 1e-12)$root
+}
+sequence_cases <- list(c(5, 1, 0.95), c(8, 1, 0.95), c(20, 1, 0.95), c(20, 0.5, 0.9), c(60, 1, 0.99))
+sequences <- lapply(sequence_cases, function(case) {
+  list(n = case[1], scale = case[2], confidence = case[3], t = suppressWarnings(reached(case[1], case[2], case[3])))
+})
+
+michelson <- (morley$Speed + 299000) / 1000 # in the unit of NIST's data set Michelso
+
+result <- list(
+  r = R.version.string, samples = lapply(samples, describe), families = adjusted, plans = plans, unequal = unequal,
+  looks = planned_looks, proportions = proportions,
+  scores = lapply(samples, function(s) score_interval(s$treatment, s$control)),
+  ratios = ratios, clusters = clusters, glass = glass, sequences = sequences, michelson = michelson
+)
 cat(toJSON(result, digits = I(17), auto_unbox = TRUE, null = "null", pretty = TRUE), "\n")

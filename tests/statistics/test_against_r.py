@@ -7,7 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from karn_wandb.statistics import compare, correct
+from karn_wandb.statistics import (
+    anytime_interval,
+    clustered,
+    clustered_mean,
+    compare,
+    correct,
+    looks,
+    minimum_detectable_delta,
+    paired_plan,
+    power_of_difference,
+    power_of_equivalence,
+    power_of_non_inferiority,
+    probability_of_improvement,
+    ratio_of_means,
+    unpaired_plan,
+)
+from karn_wandb.statistics.effects import glass_delta
 from karn_wandb.statistics.power import required_n
 
 REFERENCE = json.loads(Path(__file__).with_name("reference.json").read_text())
@@ -119,3 +135,77 @@ def test_fisher_1935_maize_by_all_32768_sign_flips():
 def test_cohen_1988_needs_64_an_arm_for_a_medium_effect():
     """Cohen 1988, table 2.4.1: at two-sided 0.05 and power 0.80, d = 0.5 needs 64 an arm and d = 0.8 needs 26."""
     assert [required_n(d, paired=False, alpha=0.05) for d in (0.5, 0.8)] == [64, 26]
+
+
+@pytest.mark.parametrize("case", REFERENCE["plans"], ids=lambda case: f"{case['n']}-{case['delta']}-{case['confidence']}")
+def test_power_agrees_with_power_t_test_and_of_both_sides_with_integration(case):
+    n, delta, confidence = case["n"], case["delta"], case["confidence"]
+    plan = paired_plan if case["paired"] else unpaired_plan
+    assert power_of_difference(plan(delta, 1.0, n), confidence=confidence) == close(case["power"])
+    assert minimum_detectable_delta(plan(0.0, 1.0, n), confidence=confidence) == close(case["detectable"])
+    shifted = plan(-delta / 4, 1.0, n)
+    assert power_of_non_inferiority(shifted, 1.0, confidence=confidence) == close(case["non_inferiority"])
+    assert power_of_equivalence(plan(delta / 4, 1.0, n), 1.5, confidence=confidence) == close(case["equivalence"])
+
+
+@pytest.mark.parametrize("case", REFERENCE["unequal"], ids=lambda case: str(case["runs"]))
+def test_power_of_unequal_arms_agrees_with_integration(case):
+    plan = unpaired_plan(case["delta"], tuple(case["deviations"]), *case["runs"])
+    assert plan.degrees_of_freedom == close(case["df"])
+    assert power_of_difference(plan) == close(case["power"])
+    assert power_of_equivalence(plan, case["margin"]) == close(case["equivalence"])
+
+
+@pytest.mark.parametrize("spending", REFERENCE["looks"])
+@pytest.mark.parametrize("case", range(6))
+def test_boundaries_of_planned_looks_agree_with_rpact(spending, case):
+    expected = REFERENCE["looks"][spending][case]
+    found = looks(expected["fractions"], spending, confidence=expected["confidence"])
+    assert [look.spent for look in found] == close(expected["spent"])
+    assert [look.boundary for look in found] == close(expected["boundaries"])
+
+
+@pytest.mark.parametrize("case", REFERENCE["proportions"], ids=lambda case: f"{case['wins']}-{case['n']}")
+def test_paired_probability_of_improvement_has_the_interval_of_binom_test(case):
+    won = np.arange(case["n"]) < case["wins"]
+    found = probability_of_improvement(np.where(won, 1.0, -1.0), np.zeros(case["n"]), paired=True)
+    assert (found.low, found.high) == close(case["interval"])
+
+
+@pytest.mark.parametrize("name", REFERENCE["scores"])
+def test_unpaired_probability_of_improvement_has_the_score_interval_by_its_definition(name):
+    found = probability_of_improvement(SAMPLES[name]["treatment"], SAMPLES[name]["control"])
+    assert (found.low, found.high) == close(REFERENCE["scores"][name])
+
+
+@pytest.mark.parametrize("name", REFERENCE["ratios"])
+def test_ratios_agree_with_where_t_test_changes_its_mind(name):
+    sample, expected = SAMPLES[name], REFERENCE["ratios"][name]
+    for paired, bounds in ((False, expected["unpaired"]), (True, expected["paired"])):
+        if bounds is not None:
+            found = ratio_of_means(sample["treatment"], sample["control"], paired)
+            assert (found.kind, found.low, found.high) == ("interval", close(bounds[0]), close(bounds[1]))
+
+
+@pytest.mark.parametrize("name", REFERENCE["clusters"])
+def test_clusters_agree_with_sandwich_and_aov(name):
+    expected = REFERENCE["clusters"][name]
+    found = clustered(expected["values"], expected["clusters"])
+    assert (found.between, found.within) == (close(expected["between"]), close(expected["within"]))
+    mean = clustered_mean(expected["values"], expected["clusters"])
+    assert (mean.delta, mean.standard_error) == (close(expected["mean"]), close(expected["error"]))
+
+
+@pytest.mark.parametrize("name", REFERENCE["glass"])
+def test_glasss_delta_agrees_with_effectsize(name):
+    treatment, control = (np.array(SAMPLES[name][arm], dtype=float) for arm in ("treatment", "control"))
+    assert glass_delta(treatment, control) == close(REFERENCE["glass"][name])
+
+
+@pytest.mark.parametrize("case", REFERENCE["sequences"], ids=lambda case: f"{case['n']}-{case['scale']}-{case['confidence']}")
+def test_the_confidence_sequence_ends_where_the_averaged_likelihood_is_that_many_times_the_other(case):
+    n = case["n"]
+    deltas = np.arange(n, dtype=float) - (n - 1) / 2
+    low, high = anytime_interval(deltas, np.zeros(n), paired=True, confidence=case["confidence"], scale=case["scale"])
+    assert high * np.sqrt(n) / deltas.std(ddof=1) == close(case["t"])
+    assert low == -high

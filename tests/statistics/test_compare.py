@@ -7,7 +7,13 @@ import pytest
 from scipy import stats
 
 from karn_wandb.records import Comparison
-from karn_wandb.statistics import compare
+from karn_wandb.statistics import (
+    compare,
+    minimum_detectable_delta,
+    paired_difference,
+    probability_of_improvement,
+    welch_difference,
+)
 from karn_wandb.statistics.compare import verdict
 
 EIGHT_DELTAS = [-9.0, 14.8, 32.0, 8.6, -11.7, -11.3, 15.2, -24.2]
@@ -213,6 +219,19 @@ def test_a_generator_that_is_reused_goes_on():
     generator = np.random.default_rng(0)
     arms = np.arange(12.0), np.arange(12.0) ** 1.1
     assert compare(*arms, rng=generator).bootstrap_ci != compare(*arms, rng=generator).bootstrap_ci
+
+
+def test_what_stands_beside_the_verdict_is_what_its_own_functions_say():
+    rng = np.random.default_rng(0)
+    treatment, control = rng.gamma(2, 1, 9), rng.gamma(3, 1, 9)
+    for paired in (True, False):
+        c = compare(treatment, control, paired=paired)
+        chance = probability_of_improvement(treatment, control, paired)
+        assert c.probability_of_improvement_ci == (chance.low, chance.high)
+        difference = (paired_difference if paired else welch_difference)(treatment, control)
+        assert c.detectable_delta == pytest.approx(minimum_detectable_delta(difference))
+        assert c.bca_ci[0] < c.mean_delta < c.bca_ci[1]
+        assert c.bca_ci != c.bootstrap_ci
 
 
 def test_a_comparison_is_stored_without_loss():

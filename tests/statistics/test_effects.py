@@ -1,4 +1,4 @@
-"""Effect sizes: bias correction, non-central t limits where packages fail, probability of improvement, IQM."""
+"""Effect sizes: bias correction, non-central t limits where packages fail, IQM."""
 
 import math
 
@@ -12,9 +12,9 @@ from karn_wandb.statistics import compare
 from karn_wandb.statistics.effects import (
     LARGEST_T,
     effect_interval,
+    glass_delta,
     hedges_correction,
     interquartile_mean,
-    probability_of_improvement,
 )
 
 
@@ -72,18 +72,12 @@ def test_paired_effects_keep_their_sign_and_are_divided_by_the_deltas_deviation(
     assert compare(treatment, control, paired=True).cohens_d == pytest.approx(deltas.mean() / deltas.std(ddof=1))
 
 
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=12), st.lists(st.integers(0, 9), min_size=1, max_size=12))
-def test_probability_of_improvement_counts_all_pairings_with_ties_one_half(a, b):
-    expected = np.mean([(x > y) + 0.5 * (x == y) for x in a for y in b])
-    treatment, control = np.array(a, dtype=float), np.array(b, dtype=float)
-    assert probability_of_improvement(treatment, control, paired=False, higher_is_better=True) == pytest.approx(expected)
-    assert probability_of_improvement(treatment, control, paired=False, higher_is_better=False) == pytest.approx(1 - expected)
-
-
-def test_paired_probability_of_improvement_is_over_pairs():
-    treatment, control = np.array([2.0, 3.0, 5.0, 1.0]), np.array([1.0, 3.0, 4.0, 9.0])
-    assert probability_of_improvement(treatment, control, paired=True, higher_is_better=True) == 0.625
-    assert probability_of_improvement(treatment, control, paired=True, higher_is_better=False) == 0.375
+def test_glasss_delta_is_in_deviations_of_the_control_alone():
+    control = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+    wild, calm = control * 10 - 25, control / 10 + 4.7
+    assert glass_delta(wild, control) == pytest.approx(
+        glass_delta(calm, control) + (wild.mean() - calm.mean()) / control.std(ddof=1) * hedges_correction(4)
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -46,6 +47,39 @@ def test_a_workspace_asks_the_five_questions(project):
     assert (accuracy.x.name, [metric.name for metric in accuracy.y]) == ("epoch", ["host/val_accuracy"])
     assert lines["Alpha by slot"].metric_regex == "^(slot/[^/]+/alpha)$"
     assert lines["Entropy of the policy"].x.name == "decision"
+
+
+def curves(url):
+    from wandb_workspaces import workspaces
+
+    found = workspaces.Workspace.from_url(url)
+    return {section.name: [panel for panel in section.panels if type(panel).__name__ == "LinePlot"] for section in found.sections}
+
+
+def test_runs_that_train_several_hosts_have_their_panels_in_every_section(project):
+    with karn_wandb.init("growing-cnn") as run:
+        for env_id in range(2):
+            run.episode(env_id).log_epoch(val_accuracy=50.0 + env_id)
+    rows = [key for row in project.run(run.id).rows for key in row]
+    found = curves(save_workspace(PROJECT))
+    for section in ("Winning?", "Why?", "What failed?", "Policy"):
+        scoped = [panel for panel in found[section] if panel.metric_regex and panel.metric_regex.startswith("^env/")]
+        assert scoped
+        assert {panel.x.name for panel in scoped} == {"Step"}
+    (accuracy,) = [panel for panel in found["Winning?"] if panel.title.startswith("Validation accuracy")]
+    assert {key for key in rows if re.search(accuracy.metric_regex, key)} == {
+        "env/0/host/val_accuracy",
+        "env/1/host/val_accuracy",
+    }
+
+
+def test_whether_there_are_panels_of_environments_can_be_said_before_there_are_runs(project):
+    assert not any(
+        panel.title.endswith("each environment") for panels in curves(save_workspace(PROJECT)).values() for panel in panels
+    )
+    said = curves(save_workspace(PROJECT, environments=True))
+    assert all(panel.title.endswith("each environment") for panels in said.values() for panel in panels)
+    assert project.requests["CreateCustomChart"] == 0
 
 
 def test_each_call_saves_a_view_of_its_own(project):
@@ -94,6 +128,8 @@ def test_the_command_line_saves_and_publishes(project, tmp_path, monkeypatch, re
     saved = CliRunner().invoke(main, ["workspace", PROJECT, "--name", "mine"])
     assert saved.exit_code == 0, saved.output
     assert saved.stdout.startswith(f"Saved: {project.url}/{PROJECT}")
+    assert f"Registered: {len(project.charts)} charts of standin\n" in saved.stdout
+    assert "KarnConfig(chart_presets='standin')" in saved.stdout
     made = CliRunner().invoke(main, ["report", "runs", "--md", "r.md", "--publish", PROJECT])
     assert made.exit_code == 0, made.output
     assert f"Published: {project.url}/{PROJECT}/reports/" in made.stdout

@@ -14,8 +14,9 @@ from karn_wandb.errors import SourceError
 from karn_wandb.experiment.aggregation import in_words
 from karn_wandb.experiment.claims import Claims, read_claims
 from karn_wandb.experiment.decide import Decision, decide, default_claims
+from karn_wandb.experiment.declarations import declaration
 from karn_wandb.experiment.experiment import Experiment
-from karn_wandb.experiment.report import tables, threats
+from karn_wandb.experiment.report import declared, selection, tables, threats
 from karn_wandb.experiment.report.arms import Arms, arms_of
 from karn_wandb.experiment.report.attribution import attribution
 from karn_wandb.experiment.report.content import ClaimContent, Content, Declared, SlotAttribution, Threat
@@ -23,6 +24,7 @@ from karn_wandb.experiment.report.contributions import contributions
 from karn_wandb.experiment.report.curves import curves
 from karn_wandb.experiment.report.methods import citations, methods
 from karn_wandb.experiment.report.plain import plain
+from karn_wandb.experiment.report.robustness import robustness
 from karn_wandb.experiment.report.versions import versions
 from karn_wandb.experiment.report.words import unit_of, verdict_sentences
 from karn_wandb.records import CounterfactualValidityNote
@@ -45,12 +47,13 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
     states = tables.states(episodes)
     runs = tables.runs(episodes, arms, (*decisions, *by_slot))
     slots = attribution(experiment.last_shapley, states, arms)
-    judged = tuple(_claim(episodes, decision, arms, len(decisions), declared=family.declared) for decision in decisions if family)
+    plan = _declared(episodes, family)
+    judged = tuple(_claim(episodes, decision, arms, len(decisions), plan) for decision in decisions)
     paragraphs = methods(runs, decisions, family, slots, contributed)
     content = Content(
         title=title or "Experiment report",
         filters=in_words(experiment.filters or {}),
-        declared=_declared(family),
+        declared=plan,
         claims=judged,
         arms=arms.order(),
         runs=runs,
@@ -59,7 +62,7 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
         contributions=contributed,
         validity=CounterfactualValidityNote(),
         parameters=tables.parameters(runs, arms.order()),
-        threats=_threats(experiment, family, arms, decisions=decisions, by_slot=by_slot, slots=slots),
+        threats=_threats(experiment, family, arms, judged, plan, decisions=decisions, by_slot=by_slot, slots=slots),
         methods=paragraphs,
         citations=citations(paragraphs),
         versions=versions(episodes),
@@ -68,18 +71,29 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
     return replace(content, input_hash=_hash(content))
 
 
-def _declared(family: Claims | None) -> Declared | None:
+def _declared(episodes: pd.DataFrame, family: Claims | None) -> Declared | None:
     if family is None or not family.declared:
         return None
-    return Declared(family.family, family.correction, family.planned_runs, len(family.claims), family.sha256)
+    found = declaration(episodes, family)
+    return Declared(
+        family=family.family,
+        correction=family.correction,
+        planned_runs=family.planned_runs,
+        claims=len(family.claims),
+        sha256=family.sha256,
+        found=found,
+        sentences=tuple(declared.sentences(found)),
+        changes=declared.changes(found),
+    )
 
 
-def _claim(episodes: pd.DataFrame, decision: Decision, arms: Arms, family: int, *, declared: bool) -> ClaimContent:
+def _claim(episodes: pd.DataFrame, decision: Decision, arms: Arms, family: int, plan: Declared | None) -> ClaimContent:
     claim = decision.claim
     treatment, control, unit = arms.label(claim.treatment), arms.label(claim.control), unit_of(claim.metric)
+    said = verdict_sentences(decision, treatment, control, unit, family, declared=plan is not None)
     return ClaimContent(
         name=claim.name,
-        declared=declared,
+        declared=plan is not None,
         test=claim.test,
         treatment=treatment,
         control=control,
@@ -89,9 +103,10 @@ def _claim(episodes: pd.DataFrame, decision: Decision, arms: Arms, family: int, 
         level=claim.level,
         p=decision.p,
         p_adjusted=decision.p_adjusted,
-        supported=decision.supported if declared else None,
-        sentences=verdict_sentences(decision, treatment, control, unit, family, declared=declared),
+        supported=decision.supported if plan else None,
+        sentences=(*said, *(declared.of_claim(plan.found, claim.name) if plan else ())),
         flow=tables.flow(episodes, decision, arms),
+        robustness=robustness(episodes, decision),
         aggregation=decision.aggregation,
     )
 
@@ -100,16 +115,22 @@ def _threats(
     experiment: Experiment,
     family: Claims | None,
     arms: Arms,
+    judged: Sequence[ClaimContent],
+    plan: Declared | None,
     *,
     decisions: Sequence[Decision],
     by_slot: Sequence[Decision],
     slots: Sequence[SlotAttribution],
 ) -> tuple[Threat, ...]:
-    found = [*threats.of_plan(family)]
+    episodes = experiment.episodes
+    found = [*threats.of_plan(family), *selection.of_experiment(experiment, family, plan, arms)]
     planned = family.planned_runs if family else None
+    by_rule = {claim.name: claim.robustness.verdicts_by_rule for claim in judged if claim.robustness}
     by_claim = {
-        decision.claim.name: tuple(
-            threats.of_claim(experiment.episodes, decision, tables.flow(experiment.episodes, decision, arms), runs_planned)
+        decision.claim.name: (
+            *threats.of_claim(episodes, decision, tables.flow(episodes, decision, arms), runs_planned),
+            *selection.of_rules(by_rule.get(decision.claim.name, {})),
+            *selection.of_claim(episodes, decision, arms, runs_planned),
         )
         for family_of, runs_planned in ((decisions, planned), (by_slot, None))
         for decision in family_of

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from karn_wandb.experiment.claims import Correction, Test
+from karn_wandb.experiment.declarations import Declaration
+from karn_wandb.experiment.report.robustness import Robustness
 from karn_wandb.records import CausalContributions, CounterfactualValidityNote, ExperimentAggregation
 
 
@@ -18,6 +20,9 @@ class Declared:
         planned_runs: Runs planned for each arm; None when not declared.
         claims: How many claims there are.
         sha256: Hash of the file's bytes.
+        found: What the runs show of when it was declared.
+        sentences: The same in words.
+        changes: What it says otherwise than what runs were started with: what that concerns, and what was and is.
     """
 
     family: str
@@ -25,6 +30,9 @@ class Declared:
     planned_runs: int | None
     claims: int
     sha256: str
+    found: Declaration
+    sentences: tuple[str, ...]
+    changes: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +42,28 @@ class ArmFlow:
     Attributes:
         arm: Its label.
         started: Runs the filter selects.
-        excluded: Of these, not finished or without the metric.
-        unmatched: Of these, without a partner.
+        crashed: Of these, left out because nothing says how they ended: killed, or still running, which files cannot tell.
+        failed: Left out because they ended with an error.
+        running: Left out because W&B says that they go on.
+        without_metric: Left out because they finished without a finite value of the metric.
+        excluded: All that were left out.
+        counted: Not finished or without the metric, and analysed by the claim's rule all the same.
+        unmatched: Without a partner.
         analysed: The rest.
+        pairs: Pairs that they are in; 0 when unpaired.
     """
 
     arm: str
     started: int
+    crashed: int
+    failed: int
+    running: int
+    without_metric: int
     excluded: int
+    counted: int
     unmatched: int
     analysed: int
+    pairs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +85,7 @@ class ClaimContent:
         supported: Whether the corrected p is at or below the level; None when exploratory.
         sentences: The verdict in words.
         flow: Runs of the treatment and of the control arm.
+        robustness: The same by other tests, aggregates and rules for failed runs; None where there is nothing to compare.
         aggregation: All numbers.
     """
 
@@ -82,6 +103,7 @@ class ClaimContent:
     supported: bool | None
     sentences: tuple[str, ...]
     flow: tuple[ArmFlow, ArmFlow]
+    robustness: Robustness | None
     aggregation: ExperimentAggregation
 
     @property

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from karn_wandb.experiment.aggregation import JOIN, Filter, in_words
+from karn_wandb.experiment.aggregation import Filter, in_words
 from karn_wandb.experiment.claims import Claim
 from karn_wandb.experiment.controls import causal_contributions, control_groups, full_runs, without
 from karn_wandb.experiment.decide import Decision
 from karn_wandb.experiment.experiment import Experiment
+from karn_wandb.experiment.matching import JOIN
 from karn_wandb.experiment.report.content import ContributionsContent, SlotVerdict
 from karn_wandb.experiment.report.words import count, interval, needed, number, p_text, percent, sentence, unit_of
 from karn_wandb.records import CausalContributions, Comparison, SlotContribution

@@ -6,6 +6,8 @@ from karn_wandb.experiment.report import figures
 from karn_wandb.experiment.report.blocks import Block, Document, Figures, Items, Section, Table, Text, Verdict
 from karn_wandb.experiment.report.content import ClaimContent, Content, ContributionsContent, RunContent, SlotVerdict
 from karn_wandb.experiment.report.contributions import left_out
+from karn_wandb.experiment.report.flow import flow_figures
+from karn_wandb.experiment.report.robustness import table as robustness_table
 from karn_wandb.experiment.report.words import NO_COMPARISON, count, interval, number, p_cell, percent
 from karn_wandb.records import Comparison
 
@@ -15,12 +17,14 @@ def document(content: Content) -> Document:
     sections = (
         Section("Verdict", _verdicts(content)),
         Section("What was declared, and what was done", _plan(content)),
+        *((Section("Flow of runs", (Figures(flow_figures(content.claims, content.arms)),)),) if content.claims else ()),
         Section("Runs", _runs(content)),
         *(Section(f"Comparison: {claim.name}", _comparison(claim, content.arms)) for claim in content.claims),
         Section("Learning curves", _curves(content)),
         Section("Attribution to slots", _attribution(content)),
         *(Section(_heading(group, content), _contributions(group, content)) for group in content.contributions),
         Section("Parameters and accuracy", _parameters(content)),
+        *((Section("Robustness of the verdicts", _robustness(content)),) if content.claims else ()),
         Section("Threats to these conclusions", _threats(content)),
         Section("Methods", tuple(Text(text) for text in content.methods)),
         *((Section("References", (Items(tuple(("", c) for c in content.citations)),)),) if content.citations else ()),
@@ -54,15 +58,18 @@ def _slot_verdict(verdict: SlotVerdict) -> Verdict:
 
 def _plan(content: Content) -> tuple[Block, ...]:
     declared = content.declared
-    if declared is None:
-        said = Text("No claims file was given, so nothing was declared beforehand.")
-    else:
+    said: tuple[Block, ...] = (Text("No claims file was given, so nothing was declared beforehand."),)
+    if declared is not None:
         by = "Holm" if declared.correction == "holm" else "Benjamini-Hochberg"
-        said = Text(
-            f"{count(declared.claims, 'claim')} in the family “{declared.family}”, corrected together by {by}. "
-            f"SHA-256 of the claims file: {declared.sha256}."
+        said = (
+            Text(
+                f"{count(declared.claims, 'claim')} in the family “{declared.family}”, corrected together by {by}. "
+                f"SHA-256 of the claims file: {declared.sha256}."
+            ),
+            Text(" ".join(declared.sentences)),
+            *((Items(declared.changes),) if declared.changes else ()),
         )
-    return (said, _tests(content), _flow(content)) if content.claims else (said,)
+    return (*said, _tests(content), _flow(content)) if content.claims else said
 
 
 def _tests(content: Content) -> Table:
@@ -277,6 +284,21 @@ def _threats(content: Content) -> tuple[Block, ...]:
     if not content.threats:
         return (Text("None of the checks found anything. That is not to say that there is nothing."),)
     return (Items(tuple((threat.topic, threat.text) for threat in content.threats)),)
+
+
+def _robustness(content: Content) -> tuple[Block, ...]:
+    blocks: list[Block] = [
+        Text(
+            "Each claim once more, by other tests, of other aggregates, and with other rules for runs that failed. The verdict "
+            "stays that of the primary test. Each analysis is at the confidence of its claim, not corrected for the others; "
+            "below ten values bootstrap intervals are too narrow."
+        )
+    ]
+    for claim in content.claims:
+        said = claim.robustness.sentence if claim.robustness else claim.sentences[0]
+        blocks.append(Items(((claim.name, said),)))
+        blocks += [robustness_table(claim.robustness)] if claim.robustness else []
+    return tuple(blocks)
 
 
 def _versions(content: Content) -> tuple[Block, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from karn_wandb.experiment.report.blocks import Figure, Table
 from karn_wandb.experiment.report.content import (
     ClaimContent,
     ContributionsContent,
+    Curve,
     Curves,
     RunContent,
     SlotAttribution,
@@ -21,6 +22,9 @@ from karn_wandb.records import Comparison
 
 _BINS = 30
 """Values nearer than this part of their range are drawn beside each other."""
+
+MOST_CURVES = 400
+"""Learning curves that are drawn; more hide each other, and make a page of many megabytes."""
 
 MEASURES = ("removal cost", "causal contribution")
 """What the two numbers of a slot are called, in the order in which they are drawn."""
@@ -90,7 +94,10 @@ def difference(claim: ClaimContent, found: Comparison) -> Figure:
 
 
 def learning_curves(curves: Curves, arms: Sequence[str]) -> Figure:
-    """A line for every run."""
+    """A line for every run; of very many, for some that are spread evenly over each arm's last values."""
+    shown = _spread_out(curves.curves)
+    left = f" Of {len(curves.curves):,} curves {len(shown):,} are drawn, in each arm evenly from the lowest last value to the "
+    some = "" if len(shown) == len(curves.curves) else f"{left}highest; the JSON form holds all."
     rows: list[Row] = [
         {
             "run": curve.label,
@@ -99,14 +106,14 @@ def learning_curves(curves: Curves, arms: Sequence[str]) -> Figure:
             "value": value,
             "end": not curve.finished and epoch == curve.epochs[-1],
         }
-        for curve in curves.curves
+        for curve in shown
         for epoch, value in zip(curve.epochs, curve.values, strict=True)
     ]
-    crossed = "" if all(curve.finished for curve in curves.curves) else " A cross ends the line of a run that did not finish."
+    crossed = "" if all(curve.finished for curve in shown) else " A cross ends the line of a run that did not finish."
     return Figure(
         chart="learning_curves",
         rows=rows,
-        caption=f"{curves.metric} by epoch, a line for every run.{crossed}",
+        caption=f"{curves.metric} by epoch, a line for every run.{crossed}{some}",
         titles={"y": _axis(curves.metric)},
         domains={"arm": (*arms, NO_ARM)},
         table=Table(
@@ -123,7 +130,7 @@ def learning_curves(curves: Curves, arms: Sequence[str]) -> Figure:
                     number(min(curve.values)),
                     number(max(curve.values)),
                 )
-                for curve in curves.curves
+                for curve in shown
             ),
             frozenset({"first epoch", "value", "last epoch", "value then", "lowest", "highest"}),
         ),
@@ -230,6 +237,21 @@ def spread(values: Sequence[float]) -> list[int]:
         places.append((nth + 1) // 2 * (1 if nth % 2 else -1))
         seen[bin_of] += 1
     return places
+
+
+def _spread_out(curves: Sequence[Curve]) -> Sequence[Curve]:
+    """All curves, or of each arm those that are evenly spaced in the order of their last values, the extremes among them."""
+    if len(curves) <= MOST_CURVES:
+        return curves
+    by_arm: defaultdict[str, list[Curve]] = defaultdict(list)
+    for curve in curves:
+        by_arm[curve.arm].append(curve)
+    kept: set[str] = set()
+    for members in by_arm.values():
+        ordered = sorted(members, key=lambda curve: (curve.values[-1], curve.label))
+        many = max(2, MOST_CURVES * len(members) // len(curves))
+        kept |= {ordered[round(place * (len(ordered) - 1) / (many - 1))].label for place in range(many)}
+    return [curve for curve in curves if curve.label in kept]
 
 
 def _paired_points(claim: ClaimContent) -> Iterator[_Point]:

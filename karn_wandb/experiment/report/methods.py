@@ -13,9 +13,12 @@ REFERENCES = {
     "Agarwal 2021": "Agarwal, Schwarzer, Castro, Courville, Bellemare: Deep reinforcement learning at the edge of the "
     "statistical precipice. NeurIPS 2021.",
     "Benjamini 1995": "Benjamini, Hochberg: Controlling the false discovery rate. J. R. Stat. Soc. B 57, 1995.",
+    "Efron 1993": "Efron, Tibshirani: An introduction to the bootstrap. Chapman and Hall, 1993.",
     "Hedges 1981": "Hedges: Distribution theory for Glass's estimator of effect size. J. Educ. Stat. 6, 1981.",
     "Holm 1979": "Holm: A simple sequentially rejective multiple test procedure. Scand. J. Stat. 6, 1979.",
     "ICH 1998": "ICH E9: Statistical principles for clinical trials. 1998.",
+    "Mann 1947": "Mann, Whitney: On a test of whether one of two random variables is stochastically larger than the other. "
+    "Ann. Math. Stat. 18, 1947.",
     "Phipson 2010": "Phipson, Smyth: Permutation p-values should never be zero. Stat. Appl. Genet. Mol. Biol. 9, 2010.",
     "Schuirmann 1987": "Schuirmann: A comparison of the two one-sided tests procedure and the power approach. "
     "J. Pharmacokinet. Biopharm. 15, 1987.",
@@ -23,12 +26,24 @@ REFERENCES = {
     "Student 1908": "Student: The probable error of a mean. Biometrika 6, 1908.",
     "Welch 1947": "Welch: The generalization of Student's problem when several different population variances are involved. "
     "Biometrika 34, 1947.",
+    "Wilcoxon 1945": "Wilcoxon: Individual comparisons by ranking methods. Biometrics Bull. 1, 1945.",
 }
 """By the short form that stands in the text."""
 
 _CORRECTIONS = {
     "holm": "Holm's procedure (Holm 1979)",
     "bh": "the procedure of Benjamini and Hochberg (Benjamini 1995)",
+}
+ROBUSTNESS = (
+    "For robustness each comparison was repeated with every rule for runs that failed (left out; at the worst value of any run; "
+    "at their last value), and without values more than ten median absolute deviations from the median, each by the t test, by "
+    "permutation, by percentile bootstrap (Efron 1993) of mean, interquartile mean and median, and by the signed-rank test "
+    "(Wilcoxon 1945) of pairs or the rank-sum test (Mann 1947) of unpaired arms. None of these changes a verdict."
+)
+_UNFINISHED = {
+    "left_out": "are listed and not analysed",
+    "worst": "count as the worst value of any run",
+    "last": "count as the last value they logged, and as the worst of any run where that is none",
 }
 
 
@@ -40,9 +55,9 @@ def methods(
     contributed: Sequence[ContributionsContent],
 ) -> tuple[str, ...]:
     """The paragraphs, saying only what was done."""
-    paragraphs = [_runs(runs)]
+    paragraphs = [_runs(runs, decisions)]
     if any(decision.aggregation.comparison for decision in decisions):
-        paragraphs += [_design(decisions), _beside()]
+        paragraphs += [_design(decisions), _beside(), ROBUSTNESS]
     if claims is not None and decisions:
         paragraphs.append(_claims(claims, decisions))
     if slots:
@@ -57,12 +72,14 @@ def citations(paragraphs: Sequence[str]) -> tuple[str, ...]:
     return tuple(full for short, full in REFERENCES.items() if any(short in text for text in paragraphs))
 
 
-def _runs(runs: Sequence[RunContent]) -> str:
+def _runs(runs: Sequence[RunContent], decisions: Sequence[Decision]) -> str:
     finished = sum(run.state == "finished" for run in runs)
+    rules = {_UNFINISHED[decision.claim.unfinished]: decision.claim.name for decision in decisions}
+    said = "".join(rules) if len(rules) < 2 else "; ".join(f"{rule} (as in “{name}”)" for rule, name in rules.items())
     return (
         "The unit of analysis is the training run; the episodes of one run count once, by their mean. "
         f"{count(len(runs), 'run')} {'was' if len(runs) == 1 else 'were'} found, of which {finished} finished. "
-        "Runs that did not finish, or lack the metric, are listed and not analysed."
+        f"Runs that did not finish, or lack the metric, {said or _UNFINISHED['left_out']}."
     )
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
 
 import pandas as pd
 
-from karn_wandb.experiment.aggregation import Arm, Filter
+from karn_wandb.experiment.aggregation import Filter
 from karn_wandb.experiment.decide import Decision
-from karn_wandb.experiment.filters import select
+from karn_wandb.experiment.filters import missing, select
+from karn_wandb.experiment.matching import Arm
 from karn_wandb.experiment.report.arms import Arms
 from karn_wandb.experiment.report.content import ArmFlow, ArmParameters, RunContent
+
+Row = dict[str, Any]
 
 _SHOWN = [
     *("run_id", "name", "source", "state", "reason", "base_seed", "epochs"),
@@ -23,13 +28,29 @@ _SHOWN = [
 
 def states(episodes: pd.DataFrame) -> dict[str, str]:
     """State by run id: "finished" when all its episodes are, else that of the first that is not."""
-    return {str(run_id): _state(rows) for run_id, rows in episodes[["run_id", "state"]].groupby("run_id", sort=True)}
+    found: dict[str, str] = {}
+    for run_id, state in zip(episodes["run_id"], episodes["state"], strict=True):
+        if found.setdefault(str(run_id), str(state)) == "finished":
+            found[str(run_id)] = str(state)
+    return found
 
 
 def runs(episodes: pd.DataFrame, arms: Arms, decisions: Sequence[Decision]) -> tuple[RunContent, ...]:
     """Every run, by arm, then by random seed, then by id."""
     order = {label: place for place, label in enumerate(arms.order())}
-    found = [_run(str(run_id), rows, arms, decisions) for run_id, rows in episodes[_SHOWN].groupby("run_id", sort=True)]
+    analysed = {run for decision in decisions for run in decision.aggregation.run_ids}
+    reasons: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for decision in decisions:
+        for left in (*decision.aggregation.excluded, *decision.aggregation.unmatched):
+            reasons[left.run_id][left.reason] = None
+    rows: defaultdict[str, list[Row]] = defaultdict(list)
+    for values in zip(*(episodes[name] for name in _SHOWN), strict=True):
+        row = dict(zip(_SHOWN, values, strict=True))
+        rows[str(row["run_id"])].append(row)
+    found = [
+        _run(run_id, rows[run_id], arms.of_run.get(run_id, ""), tuple(reasons[run_id]), analysed=run_id in analysed)
+        for run_id in sorted(rows)
+    ]
     return tuple(
         sorted(found, key=lambda run: (order.get(run.arm, len(order)), math.inf if run.base_seed is None else run.base_seed))
     )
@@ -49,39 +70,26 @@ def parameters(found: Sequence[RunContent], order: Sequence[str]) -> tuple[ArmPa
     return tuple(made for arm, members in by_arm if (made := _arm_parameters(arm, members)))
 
 
-def _run(run_id: str, rows: pd.DataFrame, arms: Arms, decisions: Sequence[Decision]) -> RunContent:
-    seeds = set(rows["base_seed"].dropna())
-    reasons = _reasons(run_id, decisions)
+def _run(run_id: str, rows: Sequence[Row], arm: str, left_out: tuple[str, ...], *, analysed: bool) -> RunContent:
+    seeds = {row["base_seed"] for row in rows if not missing(row["base_seed"])}
+    epochs = [int(row["epochs"]) for row in rows if not missing(row["epochs"])]
     return RunContent(
         run_id=run_id,
         name=_text(rows, "name"),
-        arm=arms.of_run.get(run_id, ""),
+        arm=arm,
         source=given(_text(rows, "source")),
-        state=_state(rows),
+        state=next((str(row["state"]) for row in rows if row["state"] != "finished"), "finished"),
         reason=_text(rows, "reason"),
         episodes=len(rows),
         base_seed=int(seeds.pop()) if len(seeds) == 1 else None,
-        epochs=None if (most := _number(rows["epochs"].max())) is None else int(most),
+        epochs=max(epochs, default=None),
         final_accuracy=_mean(rows, "final_accuracy"),
         final_loss=_mean(rows, "final_loss"),
         host_params=_mean(rows, "host_params"),
         total_params=_mean(rows, "total_params"),
-        analysed=any(run_id in decision.aggregation.run_ids for decision in decisions),
-        left_out=reasons,
+        analysed=analysed,
+        left_out=left_out,
     )
-
-
-def _state(rows: pd.DataFrame) -> str:
-    return next((str(state) for state in rows["state"] if state != "finished"), "finished")
-
-
-def _reasons(run_id: str, decisions: Sequence[Decision]) -> tuple[str, ...]:
-    """Why a run is not in a comparison it belongs to, each reason once."""
-    found = []
-    for decision in decisions:
-        left_out = (*decision.aggregation.excluded, *decision.aggregation.unmatched)
-        found += [run.reason for run in left_out if run.run_id == run_id]
-    return tuple(dict.fromkeys(found))
 
 
 def given(source: str) -> str:
@@ -94,9 +102,22 @@ def given(source: str) -> str:
 
 def _arm_flow(episodes: pd.DataFrame, decision: Decision, role: Arm, arm: Filter, arms: Arms) -> ArmFlow:
     started = int(episodes.loc[select(episodes, arm), "run_id"].nunique())
-    excluded = sum(run.arm == role for run in decision.aggregation.excluded)
-    unmatched = sum(run.arm == role for run in decision.aggregation.unmatched)
-    return ArmFlow(arms.label(arm), started, excluded, unmatched, started - excluded - unmatched)
+    found = decision.aggregation
+    excluded = [run.state for run in found.excluded if run.arm == role]
+    unmatched = sum(run.arm == role for run in found.unmatched)
+    return ArmFlow(
+        arm=arms.label(arm),
+        started=started,
+        crashed=excluded.count("crashed"),
+        failed=excluded.count("failed"),
+        running=excluded.count("running"),
+        without_metric=excluded.count("finished"),
+        excluded=len(excluded),
+        counted=sum(run.arm == role for run in found.counted),
+        unmatched=unmatched,
+        analysed=started - len(excluded) - unmatched,
+        pairs=len(found.pairs),
+    )
 
 
 def _arm_parameters(arm: str, members: Sequence[RunContent]) -> ArmParameters | None:
@@ -116,15 +137,11 @@ def _arm_parameters(arm: str, members: Sequence[RunContent]) -> ArmParameters | 
     )
 
 
-def _number(value: float) -> float | None:
-    return float(value) if pd.notna(value) and math.isfinite(value) else None
-
-
-def _mean(rows: pd.DataFrame, name: str) -> float | None:
+def _mean(rows: Sequence[Row], name: str) -> float | None:
     """Mean over the run's episodes; None when one of them lacks the value."""
-    return _number(float(rows[name].to_numpy(dtype=float, na_value=math.nan).mean()))
+    values = [math.nan if missing(row[name]) else float(row[name]) for row in rows]
+    return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else None
 
 
-def _text(rows: pd.DataFrame, name: str) -> str:
-    texts = [value for value in rows[name] if isinstance(value, str)]
-    return texts[0] if texts else ""
+def _text(rows: Sequence[Row], name: str) -> str:
+    return next((row[name] for row in rows if isinstance(row[name], str)), "")

@@ -9,6 +9,7 @@ import pandas as pd
 
 from karn_wandb.experiment.claims import Claims
 from karn_wandb.experiment.decide import Decision
+from karn_wandb.experiment.filters import select
 from karn_wandb.experiment.report.attribution import last_evaluated
 from karn_wandb.experiment.report.content import ArmFlow, SlotAttribution, Threat
 from karn_wandb.experiment.report.settings import differing_settings
@@ -34,7 +35,7 @@ def of_claim(episodes: pd.DataFrame, decision: Decision, flow: Sequence[ArmFlow]
     found = decision.aggregation
     rows = episodes[episodes["run_id"].isin(found.run_ids)]
     yield from _settings(rows, decision)
-    yield from _lengths(rows)
+    yield from _lengths(rows, decision, flow)
     comparison = found.comparison
     if comparison:
         yield from _disagreement(comparison)
@@ -120,10 +121,22 @@ def _not_as_planned(arm: ArmFlow, planned: int | None) -> Iterator[Threat]:
     yield Threat("Plan", f"{planned} runs of {arm.arm} were planned, {arm.started} started and {arm.analysed} analysed: {why}.")
 
 
-def _lengths(rows: pd.DataFrame) -> Iterator[Threat]:
+def _lengths(rows: pd.DataFrame, decision: Decision, flow: Sequence[ArmFlow]) -> Iterator[Threat]:
+    """Runs that were not trained equally long, so that their final values are of different epochs."""
     epochs = sorted({int(epoch) for epoch in rows["epochs"].dropna()})
-    if len(epochs) > 1:
-        yield Threat("Length", f"Analysed runs are of different length, from {epochs[0]} to {epochs[-1]} epochs.")
+    if len(epochs) < 2:
+        return
+    sides = zip(flow, (decision.claim.treatment, decision.claim.control), strict=True)
+    ranges = {arm.arm: _range(rows.loc[select(rows, chosen), "epochs"]) for arm, chosen in sides}
+    apart = ""
+    if len(set(ranges.values())) > 1:
+        said = ", ".join(f"{label} {ends[0]} to {ends[1]}" for label, ends in reversed(ranges.items()))
+        apart = f" The arms differ in it ({said}): the one trained longer may owe its result to that."
+    yield Threat("Length", f"Analysed runs are of different length, from {epochs[0]} to {epochs[-1]} epochs.{apart}")
+
+
+def _range(epochs: pd.Series[int]) -> tuple[int, int]:
+    return int(epochs.min()), int(epochs.max())
 
 
 def _disagreement(comparison: Comparison) -> Iterator[Threat]:

@@ -10,7 +10,7 @@ from karn_wandb.experiment.report import build_report
 from karn_wandb.experiment.report.blocks import Figures
 from karn_wandb.experiment.report.curves import MOST_POINTS
 from karn_wandb.experiment.report.document import document
-from karn_wandb.experiment.report.figures import spread
+from karn_wandb.experiment.report.figures import MOST_CURVES, spread
 
 TREATMENT, CONTROL = (64.9, 64.1, 66.0, 64.6), (61.2, 62.5, 60.8, 63.1)
 
@@ -52,6 +52,24 @@ def test_every_run_has_a_learning_curve_and_a_cross_where_it_broke_off():
     assert {row["run"] for row in rows} == {run.run_id for run in made}
     assert [(row["run"], row["epoch"]) for row in rows if row["end"]] == [("lost", 2)]
     assert {row["arm"] for row in rows if row["run"] == "other"} == {"in no arm"}
+
+
+def test_of_very_many_runs_some_curves_are_drawn_the_extremes_among_them_and_it_is_said():
+    made = [Made(f"{arm}-{s}", arm, s, (40.0 + s / 100,)) for arm in ("heuristic", "none") for s in range(MOST_CURVES)]
+    report = build_report(experiment(made))
+    figure = next(
+        f
+        for s in document(report.content).sections
+        for block in s.blocks
+        if isinstance(block, Figures)
+        for f in block.figures
+        if f.chart == "learning_curves"
+    )
+    runs = {row["run"] for row in figure.rows}
+    assert len(runs) == MOST_CURVES
+    assert {"heuristic-0", f"heuristic-{MOST_CURVES - 1}", "none-0", f"none-{MOST_CURVES - 1}"} <= runs
+    assert "Of 800 curves 400 are drawn, in each arm evenly from the lowest last value to the highest" in figure.caption
+    assert len(report.content.curves.curves) == 2 * MOST_CURVES
 
 
 def test_each_episode_of_a_run_has_its_curve():

@@ -196,12 +196,14 @@ def test_sections_come_in_the_order_a_reviewer_reads(full):
     assert headings == [
         "Verdict",
         "What was declared, and what was done",
+        "Flow of runs",
         "Runs",
         "Comparison: growing beats the host alone",
         "Comparison: the loss is no worse",
         "Learning curves",
         "Attribution to slots",
         "Parameters and accuracy",
+        "Robustness of the verdicts",
         "Threats to these conclusions",
         "Methods",
         "References",
@@ -214,7 +216,7 @@ def test_the_page_is_one_file_without_scripts_and_with_a_table_under_every_figur
     page = Page(html)
     assert page.open == []
     assert "script" not in page.tags
-    assert page.tags.count("svg") == page.tags.count("figure") == page.tags.count("details") == 7
+    assert page.tags.count("svg") == page.tags.count("figure") == page.tags.count("details") == 9
     assert not [value for name, value in page.attributes if name in ("src", "href", "onload", "onclick")]
     ids = [value for name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
@@ -293,7 +295,9 @@ def test_when_every_run_crashed_the_report_says_so(claims):
     assert [claim.badge for claim in found.content.claims] == ["Not supported", "Not supported"]
     assert found.content.claims[1].sentences == (
         "There is nothing to compare: an arm has no finished run with final_loss; 6 runs were not analysed.",
+        "That the claim was declared before its runs is not shown.",
     )
+    assert [claim.robustness for claim in found.content.claims] == [None, None]
     assert all(run.left_out == ("crashed: killed",) for run in found.content.runs)
     assert Page(found.to_html()).open == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from report_runs import Made, experiment, pairs
@@ -15,12 +16,13 @@ CLAIM = {"name": "a", "treatment": {"controller": "heuristic"}, "control": {"con
 
 @pytest.fixture
 def threats(tmp_path):
-    """Threats of a report on runs and claims, as (topic, text), without those of small numbers."""
+    """Threats of a report on runs and claims that they were started with, as (topic, text), without those of small numbers."""
 
     def of(made, *claims, warnings=(), **top):
         path = tmp_path / "claims.yaml"
         path.write_text(json.dumps({**top, "claims": claims or [CLAIM]}))
-        found = build_report(experiment(made, warnings), path).content.threats
+        started = [replace(run, claims=path.read_text()) for run in made]
+        found = build_report(experiment(started, warnings), path).content.threats
         return [(threat.topic, threat.text) for threat in found if threat.topic != "Statistics"]
 
     return of
@@ -38,7 +40,7 @@ def test_small_numbers_are_pointed_out_in_the_words_of_the_statistics():
 
 
 def test_runs_left_out_are_counted_by_arm(threats):
-    made = [*pairs(TREATMENT, CONTROL), Made("lost", "heuristic", 5, state="crashed"), Made("alone", "none", 6)]
+    made = [*pairs(TREATMENT, CONTROL), Made("lost", "heuristic", 5, (59.0,), state="crashed"), Made("alone", "none", 6)]
     assert threats(made) == [
         (
             "Left out",
@@ -55,7 +57,7 @@ def test_runs_left_out_are_counted_by_arm(threats):
         (6, [], "5 started and 5 analysed: this may be an early look, or runs were lost."),
         (
             5,
-            [Made("lost", "heuristic", 5, state="failed"), Made("lost too", "none", 5, state="failed")],
+            [Made("lost", "heuristic", 5, (59.0,), state="failed"), Made("lost too", "none", 5, state="failed")],
             "6 started and 5 analysed: the runs that were left out were replaced, which needs a reason.",
         ),
     ],
@@ -127,7 +129,19 @@ def test_an_arm_of_other_code_is_a_setting_that_differs_and_is_said_once(threats
 
 def test_runs_of_different_length_are_pointed_out(threats):
     made = [*pairs(TREATMENT, CONTROL), Made("grown-5", "heuristic", 5, (64.0,), epochs=2), Made("host-5", "none", 5, epochs=3)]
-    assert ("Length", "Analysed runs are of different length, from 2 to 4 epochs.") in threats(made)
+    assert [text for topic, text in threats(made) if topic == "Length"] == [
+        (
+            "Analysed runs are of different length, from 2 to 4 epochs. The arms differ in it (none 3 to 4, heuristic 2 to 4): "
+            "the one trained longer may owe its result to that."
+        )
+    ]
+
+
+def test_lengths_that_are_the_same_in_both_arms_do_not_tell_them_apart(threats):
+    short = [Made("grown-5", "heuristic", 5, (64.0,), epochs=3), Made("host-5", "none", 5, epochs=3)]
+    assert [text for topic, text in threats([*pairs(TREATMENT, CONTROL), *short]) if topic == "Length"] == [
+        "Analysed runs are of different length, from 3 to 4 epochs."
+    ]
 
 
 def test_attribution_at_different_epochs_is_pointed_out(threats):
@@ -152,7 +166,7 @@ def test_what_was_wrong_with_the_files_is_passed_on(threats):
 
 
 def test_a_threat_to_some_claims_names_them_and_one_to_all_is_said_once(threats):
-    made = [*pairs(TREATMENT, CONTROL), Made("lost", "heuristic", 5, state="crashed"), Made("alone", "none", 6)]
+    made = [*pairs(TREATMENT, CONTROL), Made("lost", "heuristic", 5, (59.0,), state="crashed"), Made("alone", "none", 6)]
     found = threats(made, CLAIM, {**CLAIM, "name": "b", "metric": "final_loss", "pair_by": None})
     assert found == [
         (
@@ -160,4 +174,8 @@ def test_a_threat_to_some_claims_names_them_and_one_to_all_is_said_once(threats)
             "1 of 6 runs of heuristic left out. If the worse runs are those that fail, the arm looks better than it is.",
         ),
         ("Left out", "1 of 6 runs of none had no partner in the other arm. (Claim: a.)"),
+        (
+            "Robustness",
+            ("The verdict hangs on which runs count. Finished: worse; unfinished at the last value: inconclusive. (Claim: b.)"),
+        ),
     ]
