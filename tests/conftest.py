@@ -28,6 +28,7 @@ def offline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "WANDB_DATA_DIR": str(folder / "data"),
             "WANDB_CACHE_DIR": str(folder / "cache"),
             "WANDB_CONFIG_DIR": str(folder / "config"),
+            "KARN_WANDB_CACHE_DIR": str(folder / "read"),
             "KARN_WANDB_DATA_DIR": str(folder / "karn"),
             "WANDB_SILENT": "true",
             "WANDB_CONSOLE": "off",

@@ -58,7 +58,8 @@ THIRD_PARTY = {
     "analysis": {"numpy"},
     "charts": {"vl_convert"},
     "sinks": {"wandb", "rich", "pyarrow", "msgspec", "numpy", "platformdirs"},
-    "experiment": {"pandas", "numpy", "wandb", "google", "yaml", "pyarrow", "platformdirs"},  # google: protobuf, comes with wandb
+    # google: protobuf, comes with wandb
+    "experiment": {"pandas", "numpy", "wandb", "google", "yaml", "pyarrow", "platformdirs", "msgspec"},
     "run": {"torch", "wandb"},
     "cli": {"click", "rich", "wandb", "yaml"},
     "workspace": {"wandb", "wandb_workspaces"},

@@ -49,8 +49,8 @@ def paired_baseline(source: str | Path, base_seed: int, host_params: int = 0) ->
 
 def never_grown(experiment: Experiment) -> frozenset[str]:
     """The runs that logged epochs and never held a seed module."""
-    grown = experiment.epochs.groupby("run_id")["total_seed_params"].max().fillna(0)
-    return frozenset(map(str, grown.index[grown == 0]))
+    runs = [epochs for epochs in experiment.epochs_by_run("total_seed_params") if not epochs.empty]
+    return frozenset(str(epochs["run_id"].iloc[0]) for epochs in runs if not epochs["total_seed_params"].fillna(0).any())
 
 
 def _sizes(host_only: pd.DataFrame) -> dict[int, float]:

@@ -13,7 +13,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -25,7 +25,6 @@ from karn_wandb.experiment.aggregation import Filter, aggregate, in_words, runs_
 from karn_wandb.experiment.experiment import Experiment
 from karn_wandb.experiment.filters import ARM_COLUMNS, column_of, select
 from karn_wandb.experiment.matching import JOIN, ArmRun, natural
-from karn_wandb.pipeline import standing
 from karn_wandb.records import (
     OCCUPIED,
     CausalContributions,
@@ -49,6 +48,14 @@ _EVALUATED = MappingProxyType({"final_accuracy": "val_accuracy", "final_loss": "
 
 Evaluations = Mapping[str, Sequence[CounterfactualMatrix | None]]
 """By run: the last evaluated matrix of each episode."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    """What a run's epochs say: the slots that ever held a seed module, and the last epoch."""
+
+    grown: frozenset[str]
+    epochs: int
 
 
 def causal_contributions(
@@ -86,8 +93,10 @@ def causal_contributions(
     evaluations = _last_evaluations(experiment)
     options: dict[str, Any] = {"higher_is_better": higher_is_better, "margin": margin, "confidence": confidence}
     full = full_runs(control_key, shared)
+    slots = _slots(experiment.episodes, control_key, shared, evaluations)
+    trained = _trained(experiment, slots)
     measured = []
-    for slot in _slots(experiment.episodes, control_key, shared, evaluations):
+    for slot in slots:
         control = without(slot, control_key, shared)
         causal = aggregate(experiment, metric, treatment=full, control=control, pair_by=pair_by, **options)
         runs = [run for run in runs_of(experiment.episodes, full, "treatment", metric, pair_by) if not run.reason]
@@ -100,8 +109,8 @@ def causal_contributions(
                 difference=_compared(_both(removals, causal), options),
                 removals=removals,
                 not_evaluated=not_evaluated,
-                grown=_grown(experiment.epochs, slot, [pair.treatment_run for pair in causal.pairs]),
-                warnings=tuple(_warnings(experiment.epochs, slot, causal, removals)),
+                grown=_grown(trained, slot, [pair.treatment_run for pair in causal.pairs]),
+                warnings=tuple(_warnings(trained, slot, causal, removals)),
             )
         )
     return CausalContributions(
@@ -177,10 +186,9 @@ def _slots(episodes: pd.DataFrame, control_key: str, shared: Filter, evaluations
 def _last_evaluations(experiment: Experiment) -> Evaluations:
     newest: dict[tuple[str, int, int], CounterfactualMatrix] = {}
     for run in experiment.runs:
-        for event in standing(run.telemetry):
-            if isinstance(event.data, CounterfactualMatrix):
-                place = (run.run_id, event.env_id, event.episode_idx)
-                newest[place] = max(event.data, newest.get(place, event.data), key=lambda matrix: matrix.epoch)
+        for env_id, episode_idx, matrix in run.telemetry.matrices(last=True):
+            place = (run.run_id, env_id, episode_idx)
+            newest[place] = max(matrix, newest.get(place, matrix), key=lambda one: one.epoch)
     found = defaultdict(list)
     for run_id, env_id, episode_idx in experiment.episodes[["run_id", "env_id", "episode_idx"]].itertuples(index=False):
         found[run_id].append(newest.get((run_id, env_id, episode_idx)))
@@ -252,20 +260,31 @@ def _compared(pairs: Sequence[tuple[float, float]], options: Mapping[str, Any]) 
     return compare(treatment, control, paired=True, **options) if pairs else None
 
 
-def _grown(epochs: pd.DataFrame, slot: str, runs: Iterable[str]) -> tuple[str, ...]:
+def _trained(experiment: Experiment, slots: Sequence[str]) -> dict[str, _Trained]:
+    """What the epochs of every run say, gone through one run after the other."""
+    stages = {f"slot.{slot}.stage": slot for slot in slots}
+    occupied = [stage.name for stage in OCCUPIED]
+    found = {}
+    for epochs in experiment.epochs_by_run(*stages):
+        if not epochs.empty:
+            grown = frozenset(slot for name, slot in stages.items() if name in epochs and epochs[name].isin(occupied).any())
+            found[str(epochs["run_id"].iloc[0])] = _Trained(grown, int(epochs["epoch"].max()))
+    return found
+
+
+def _grown(trained: Mapping[str, _Trained], slot: str, runs: Iterable[str]) -> tuple[str, ...]:
     """Those of the runs in which the slot ever held a seed module."""
-    stage = f"slot.{slot}.stage"
-    if stage not in epochs.columns:
-        return ()
-    occupied = set(epochs.loc[epochs[stage].isin([stage.name for stage in OCCUPIED]), "run_id"])
-    return tuple(sorted(occupied & {run for joined in runs for run in joined.split(JOIN)}))
+    asked = {run for joined in runs for run in joined.split(JOIN)}
+    return tuple(sorted(run for run in asked if run in trained and slot in trained[run].grown))
 
 
-def _warnings(epochs: pd.DataFrame, slot: str, causal: ExperimentAggregation, removals: Sequence[RemovalCost]) -> Iterator[str]:
-    spoilt = _grown(epochs, slot, [pair.control_run for pair in causal.pairs])
+def _warnings(
+    trained: Mapping[str, _Trained], slot: str, causal: ExperimentAggregation, removals: Sequence[RemovalCost]
+) -> Iterator[str]:
+    spoilt = _grown(trained, slot, [pair.control_run for pair in causal.pairs])
     if spoilt:
         yield f"something grew in {slot} all the same in {', '.join(spoilt)}, named as trained without it"
-    last = epochs.groupby("run_id")["epoch"].max()
+    last = {run: found.epochs for run, found in trained.items()}
     early = [r.run for r in removals if r.epoch < max(last.get(run, 0) for run in r.run.split(JOIN))]
     if early:
         yield f"the removal cost of {', '.join(early)} was measured before the last epoch, in a network that was trained further"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ import pandas as pd
 
 from karn_wandb.errors import SourceError
 from karn_wandb.experiment import frames
-from karn_wandb.experiment.cache import EventCache, default_folder
+from karn_wandb.experiment.cache import RunCache, default_folder
 from karn_wandb.experiment.filters import select
-from karn_wandb.experiment.remote import Progress, RemoteRuns
-from karn_wandb.experiment.runs import RunData, Via
+from karn_wandb.experiment.local import LocalRuns
+from karn_wandb.experiment.remote import RemoteRuns
+from karn_wandb.experiment.runs import Progress, RunData, Via
 from karn_wandb.experiment.sources import find_runs
 from karn_wandb.records import Record, TelemetryEvent
 
@@ -49,6 +50,15 @@ class Experiment:
         """A row per epoch: the host's measurements, `slot.<slot>.<field>` and `seed_grad_norms.<slot>`."""
         return self._chosen(frames.epochs_frame)
 
+    def epochs_by_run(self, *columns: str) -> Iterator[pd.DataFrame]:
+        """The rows of `epochs` run by run, in the order of their ids: what of many runs does not fit into memory together.
+
+        Args:
+            *columns: Those that are wanted, beside run, episode and epoch; a run that has none of a name is without that column.
+        """
+        for run in sorted(self.runs, key=lambda run: run.run_id):
+            yield self._chosen(partial(frames.epochs_frame, columns=columns), (run,))
+
     @cached_property
     def counterfactuals(self) -> pd.DataFrame:
         """A row per evaluated coalition."""
@@ -58,6 +68,16 @@ class Experiment:
     def shapley(self) -> pd.DataFrame:
         """A row per slot of each evaluated matrix: its Shapley value with its uncertainty."""
         return self._chosen(frames.shapley_frame)
+
+    @property
+    def last_counterfactuals(self) -> pd.DataFrame:
+        """The rows of `counterfactuals` of each episode's last evaluations: all that a report needs of a long run."""
+        return self._chosen(partial(frames.counterfactuals_frame, last=True))
+
+    @property
+    def last_shapley(self) -> pd.DataFrame:
+        """The rows of `shapley` of each episode's last evaluations, and of the last that had a value."""
+        return self._chosen(partial(frames.shapley_frame, last=True))
 
     @cached_property
     def interactions(self) -> pd.DataFrame:
@@ -90,9 +110,11 @@ class Experiment:
         more = f" and {len(known) - len(listed)} more" if len(known) > len(listed) else ""
         raise SourceError(f"the experiment has no run {run_id!r}", do=f"Its runs are {', '.join(listed)}{more}.")
 
-    def _chosen(self, frame_of: Callable[[Iterable[RunData]], pd.DataFrame]) -> pd.DataFrame:
-        """A frame of the chosen episodes."""
-        frame = frame_of(self.runs)
+    def _chosen(
+        self, frame_of: Callable[[Iterable[RunData]], pd.DataFrame], runs: Iterable[RunData] | None = None
+    ) -> pd.DataFrame:
+        """A frame of the chosen episodes, of all runs or of some."""
+        frame = frame_of(self.runs if runs is None else runs)
         if not self.filters:
             return frame
         keys = ["run_id", "env_id", "episode_idx"]
@@ -113,9 +135,9 @@ def load_experiment(
             "entity/project/run_id" in W&B, where no folder has that name.
         filters: Only episodes with these values: names of config entries or of columns of `Experiment.episodes`, such
             as {"controller": "heuristic", "episode.task_type": "classification"}. Runs in W&B that they rule out are not read.
-        cache: Whether events of runs in W&B are kept, in `KARN_WANDB_CACHE_DIR` or the platform's folder for caches; or the
-            folder to keep them in. A run that W&B says is as it was is not read again.
-        progress: While runs of W&B are read, is told how many of how many are, and what is being done; see `Progress`.
+        cache: Whether what was read is kept, in `KARN_WANDB_CACHE_DIR` or the platform's folder for caches; or the folder to
+            keep it in. A run whose files are as they were, or which W&B says is, is not read again.
+        progress: While runs are read, is told how many of how many are, and what is being done; see `Progress`.
 
     Returns:
         The experiment; its `warnings` say what could not be read.
@@ -124,7 +146,8 @@ def load_experiment(
         SourceError: A source is not there, cannot be read or holds no run; a filter's name is unknown; none matches.
     """
     folder = (default_folder() if cache else None) if isinstance(cache, bool) else Path(cache)
-    runs, notes = find_runs(sources, filters, RemoteRuns(EventCache(folder), progress))
+    kept = RunCache(folder)
+    runs, notes = find_runs(sources, filters, RemoteRuns(kept, progress), LocalRuns(kept, progress))
     everything = Experiment(tuple(runs), tuple(notes))
     if not filters:
         return everything
@@ -135,5 +158,4 @@ def load_experiment(
             got=", ".join(f"{name} = {value}" for name, value in filters.items()),
             do=f"{len(runs)} runs were read: look at the columns of load_experiment(...).episodes without filters.",
         )
-    kept = tuple(run for run in runs if run.run_id in chosen)
-    return Experiment(kept, everything.warnings, dict(filters))
+    return Experiment(tuple(run for run in runs if run.run_id in chosen), everything.warnings, dict(filters))

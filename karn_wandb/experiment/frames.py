@@ -5,30 +5,20 @@ Every frame has its columns even without rows, and is sorted by run_id, env_id, 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from datetime import datetime
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from karn_wandb.errors import RecordError
-from karn_wandb.experiment.columns import FLAG, NUMBER, TEXT, TIME, WHOLE, flatten, frame_of
+from karn_wandb.experiment.columns import FLAG, NUMBER, TEXT, TIME, WHOLE, flatten, frame_of, frame_of_tables
 from karn_wandb.experiment.runs import RunData
-from karn_wandb.pipeline import standing
-from karn_wandb.records import (
-    CounterfactualMatrix,
-    EpisodeContext,
-    EpisodeOutcome,
-    EpochSnapshot,
-    Record,
-    RunInfo,
-    TelemetryEvent,
-)
+from karn_wandb.experiment.telemetry import Episode
+from karn_wandb.records import CounterfactualMatrix, EpisodeContext, EpisodeOutcome
 from karn_wandb.schema.config import CLAIMS_KEY, claims_config, user_config
 
-R = TypeVar("R", bound=Record)
 Row = dict[str, Any]
 
 _KEYS = {"run_id": TEXT, "env_id": WHOLE, "episode_idx": WHOLE}
@@ -86,50 +76,60 @@ def episodes_frame(runs: Iterable[RunData]) -> pd.DataFrame:
     return frame_of(sorted(rows, key=_order), EPISODES)
 
 
-def epochs_frame(runs: Iterable[RunData]) -> pd.DataFrame:
-    """A row per epoch of each episode; stages by name."""
-    return _frame(runs, EpochSnapshot, _epoch_rows, EPOCHS)
+def epochs_frame(runs: Iterable[RunData], columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """A row per epoch of each episode; stages by name.
+
+    Args:
+        runs: The runs.
+        columns: Those of the columns that are wanted, beside the keys and the epoch; None for all.
+    """
+    fixed = EPOCHS if columns is None else {name: EPOCHS[name] for name in EPOCHS if name in (*_KEYS, "epoch", *columns)}
+    ordered = sorted(runs, key=lambda run: run.run_id)
+    return frame_of_tables([_of_run(run, run.telemetry.epochs(columns)) for run in ordered], fixed)
 
 
-def counterfactuals_frame(runs: Iterable[RunData]) -> pd.DataFrame:
-    """A row per evaluated coalition: which of `slots` were on is `config`, such as "101" of "early,mid,late"."""
-    return _frame(runs, CounterfactualMatrix, _coalition_rows, COUNTERFACTUALS)
+def _of_run(run: RunData, epochs: pa.Table) -> pa.Table:
+    return epochs.append_column("run_id", pa.repeat(pa.scalar(run.run_id, pa.string()), len(epochs)))
 
 
-def shapley_frame(runs: Iterable[RunData]) -> pd.DataFrame:
-    """A row per slot of each evaluated matrix: its Shapley value and its marginal contribution."""
-    return _frame(runs, CounterfactualMatrix, _slot_rows, SHAPLEY)
+def counterfactuals_frame(runs: Iterable[RunData], *, last: bool = False) -> pd.DataFrame:
+    """A row per evaluated coalition: which of `slots` were on is `config`, such as "101" of "early,mid,late".
+
+    Args:
+        runs: The runs.
+        last: Only what was evaluated last (`Telemetry.matrices`).
+    """
+    return _frame(runs, _coalition_rows, COUNTERFACTUALS, last=last)
+
+
+def shapley_frame(runs: Iterable[RunData], *, last: bool = False) -> pd.DataFrame:
+    """A row per slot of each evaluated matrix: its Shapley value and its marginal contribution. Arguments as above."""
+    return _frame(runs, _slot_rows, SHAPLEY, last=last)
 
 
 def interactions_frame(runs: Iterable[RunData]) -> pd.DataFrame:
     """A row per pair of slots of each evaluated matrix: its interaction, with its uncertainty and regime."""
-    return _frame(runs, CounterfactualMatrix, _pair_rows, INTERACTIONS)
+    return _frame(runs, _pair_rows, INTERACTIONS)
 
 
 def _frame(
-    runs: Iterable[RunData], record: type[R], rows_of: Callable[[R], Iterable[Row]], columns: Mapping[str, str]
+    runs: Iterable[RunData],
+    rows_of: Callable[[CounterfactualMatrix], Iterable[Row]],
+    columns: Mapping[str, str],
+    *,
+    last: bool = False,
 ) -> pd.DataFrame:
     rows = [
-        {"run_id": run.run_id, "env_id": event.env_id, "episode_idx": event.episode_idx, **row}
+        {"run_id": run.run_id, "env_id": env_id, "episode_idx": episode_idx, **row}
         for run in runs
-        for event in standing(run.telemetry)
-        if isinstance(event.data, record)
-        for row in rows_of(event.data)
+        for env_id, episode_idx, matrix in run.telemetry.matrices(last=last)
+        for row in rows_of(matrix)
     ]
     return frame_of(sorted(rows, key=_order), columns)
 
 
 def _order(row: Row) -> tuple[str, int, int, int]:
     return row["run_id"], row["env_id"], row["episode_idx"], row.get("epoch", 0)
-
-
-def _epoch_rows(snapshot: EpochSnapshot) -> Iterator[Row]:
-    host = {f.name: getattr(snapshot.host, f.name) for f in fields(snapshot.host)}
-    slots = {
-        name: {f.name: getattr(slot, f.name) for f in fields(slot) if f.name != "slot_id"} | {"stage": slot.stage.name}
-        for name, slot in snapshot.slots.items()
-    }
-    yield flatten({**host, "slot": slots})
 
 
 def _coalition_rows(matrix: CounterfactualMatrix) -> Iterator[Row]:
@@ -174,51 +174,22 @@ def _pair_rows(matrix: CounterfactualMatrix) -> Iterator[Row]:
         }
 
 
-@dataclass(slots=True)
-class _Episode:
-    """What a run's events say of one episode."""
-
-    context: EpisodeContext | None = None
-    outcome: EpisodeOutcome | None = None
-    ended: datetime | None = None
-    snapshots: dict[int, EpochSnapshot] = field(default_factory=dict)
-    scoped: bool = False
-    began: datetime | None = None
-    trained: datetime | None = None
-
-    def take(self, event: TelemetryEvent) -> None:
-        self.scoped |= event.scoped
-        self.began = self.began or event.timestamp
-        match event.data:
-            case EpisodeContext():
-                self.context = event.data
-            case EpisodeOutcome():
-                self.outcome, self.ended = event.data, event.timestamp
-            case EpochSnapshot():
-                self.snapshots[event.data.epoch] = event.data
-                self.trained = event.timestamp
-                self.outcome = self.ended = None  # it was resumed after it had ended
-
-
 def _episode_rows(run: RunData) -> Iterator[Row]:
-    found: defaultdict[tuple[int, int], _Episode] = defaultdict(_Episode)
-    for event in standing(run.telemetry):
-        if isinstance(event.data, EpisodeContext | EpisodeOutcome | EpochSnapshot):
-            found[event.env_id, event.episode_idx].take(event)
-    process = found[0, 0]  # a run of many episodes has its own context and outcome there, which are no episode
-    if len(found) > 1 and not process.scoped and not process.snapshots:
-        del found[0, 0]
+    found = {(episode.env_id, episode.episode_idx): episode for episode in run.telemetry.facts.episodes}
+    process = found.setdefault((0, 0), Episode())
+    if len(found) > 1 and not process.scoped and not process.results:
+        del found[0, 0]  # a run of many episodes has its own context and outcome there, which are no episode
     run_wide = {**flatten({"config": user_config(run.config)}), **_declared(run)}
-    for (env_id, episode_idx), episode in found.items():
+    for episode in found.values():
         context = episode.context or process.context or _configured(run.config)
         yield {
             "run_id": run.run_id,
             "name": run.name,
             "group": run.group,
-            "rank": run.telemetry[0].rank if run.telemetry else None,  # later events may be what it gathered from others
+            "rank": run.telemetry.facts.rank,  # later events may be what it gathered from others
             "source": run.source,
-            "env_id": env_id,
-            "episode_idx": episode_idx,
+            "env_id": episode.env_id,
+            "episode_idx": episode.episode_idx,
             **_ending(run, episode.outcome),
             **(_origin(context) if context else {"started": run.started}),
             **_results(episode),
@@ -233,7 +204,7 @@ def _declared(run: RunData) -> Row:
     A process that resumed the run may have brought another file, but not declared it before the run. It leaves its text in
     the config, which runs whose log never holds one do not.
     """
-    first = next((event.data for event in run.telemetry if isinstance(event.data, RunInfo)), None)
+    first = run.telemetry.facts.info
     said = run.config.get(CLAIMS_KEY)
     said = said if isinstance(said, dict) else {}
     text = _text(said, "text")
@@ -263,23 +234,13 @@ def _ending(run: RunData, outcome: EpisodeOutcome | None) -> Row:
     return {"state": outcome.state, "reason": outcome.reason}
 
 
-def _results(episode: _Episode) -> Row:
+def _results(episode: Episode) -> Mapping[str, Any]:
     """Numbers of the episode's last epoch; of its outcome when no epoch can be read."""
-    if not episode.snapshots:
-        outcome = episode.outcome or EpisodeOutcome(epochs=0)
-        names = ("epochs", "final_accuracy", "final_loss", "best_accuracy", "total_params")
-        return {name: getattr(outcome, name) for name in names}
-    last = episode.snapshots[max(episode.snapshots)].host
-    accuracies = [s.host.val_accuracy for s in episode.snapshots.values() if s.host.val_accuracy is not None]
-    return {
-        "epochs": sum(epoch > 0 for epoch in episode.snapshots),
-        "final_accuracy": last.val_accuracy,
-        "final_loss": last.val_loss,
-        "best_accuracy": max(accuracies, default=None),
-        "total_params": last.total_params,
-        "wall_clock_s": (episode.trained - episode.began).total_seconds() if episode.began and episode.trained else None,
-        **({} if last.host_params is None else {"host_params": last.host_params}),
-    }
+    if episode.results:
+        taken = episode.trained - episode.began if episode.began and episode.trained else None
+        return {**episode.results, "wall_clock_s": None if taken is None else taken.total_seconds()}
+    outcome = episode.outcome or EpisodeOutcome(epochs=0)
+    return {name: getattr(outcome, name) for name in ("epochs", "final_accuracy", "final_loss", "best_accuracy", "total_params")}
 
 
 def _origin(context: EpisodeContext) -> Row:

@@ -12,7 +12,7 @@ from typing import Any
 from karn_wandb.errors import SourceError
 from karn_wandb.experiment.chunks import join_records, split_records
 from karn_wandb.experiment.wandb_file import content_of, record_type
-from karn_wandb.experiment.wire import ARTIFACT, kind_of
+from karn_wandb.experiment.wire import ARTIFACT, body_of
 from karn_wandb.schema.artifacts import KEPT, kept_name
 
 
@@ -72,7 +72,7 @@ class _Pointing:
 
     def pointed(self, payload: bytes) -> bytes:
         """The record, changed only when it is an artifact's whose files are elsewhere than it says."""
-        if kind_of(payload) != ARTIFACT:
+        if body_of(payload)[0] != ARTIFACT:
             return payload
         record = self._record.FromString(payload)
         before = self.moved

@@ -6,25 +6,27 @@ the rows themselves. Both give the same events; the first is one small file howe
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from karn_wandb.errors import RecordError, SourceError
-from karn_wandb.experiment.cache import EventCache, ReadEvents
+from karn_wandb.experiment.cache import Origin, RunCache
 from karn_wandb.experiment.filters import select
 from karn_wandb.experiment.frames import EPISODES, episodes_frame
-from karn_wandb.experiment.runs import RunData, State, dropped, ending, events_of_rows
+from karn_wandb.experiment.packed import Packed
+from karn_wandb.experiment.runs import Progress, Read, RunData, State, Via, dropped, ending, events_of_rows
 from karn_wandb.experiment.service import ENDED, RemoteRun, WandbService
+from karn_wandb.experiment.telemetry import Facts, Held
 from karn_wandb.pipeline.log import ReadLog, parse_log
-from karn_wandb.records import EpisodeContext, RunInfo, TelemetryEvent
-from karn_wandb.schema.config import episode_config, overlay
-
-Progress = Callable[[int, int, str], None]
-"""Is told how many runs of how many are read (of 0 while they are listed), and what is being done."""
+from karn_wandb.schema.config import overlay
 
 _REMOTE = re.compile(r"[A-Za-z0-9_-][\w.-]*/[\w.-]+(/[\w.-]+)?")
 _FILES = (".wandb", ".jsonl", ".gz")
@@ -52,18 +54,22 @@ class RemoteRuns:
         service: The service; W&B's, when None.
     """
 
-    def __init__(self, cache: EventCache, progress: Progress | None = None, service: WandbService | None = None) -> None:
+    def __init__(self, cache: RunCache, progress: Progress | None = None, service: WandbService | None = None) -> None:
         self._cache = cache
         self._progress = progress or (lambda *_: None)
         self._done, self._all = 0, 0
         self._service = service or WandbService(self._tell)
 
-    def read(self, source: str, filters: Mapping[str, Any]) -> list[RunData]:
+    def read(
+        self, source: str, filters: Mapping[str, Any], at_hand: Mapping[str, RunData] = MappingProxyType({})
+    ) -> list[RunData]:
         """The runs of a project, or one run. Those that the filters rule out by what W&B's list says come without their events.
 
         Args:
             source: "entity/project" or "entity/project/run_id".
             filters: As of `load_experiment`.
+            at_hand: Runs that were read from files, by id. One that has ended, and has no fewer events than W&B counts, is given
+                as it is, and not asked for.
 
         Raises:
             SourceError: There is no such, or W&B cannot be asked.
@@ -72,8 +78,12 @@ class RemoteRuns:
         self._tell(f"listing {source}")
         runs = self._listed(source, filters)
         wanted = chosen(list(runs.values()), filters)
-        self._all = len(wanted)
-        found = [self._with_events(run, data) if run.run_id in wanted else data for run, data in runs.items()]
+        here = {run.run_id: at_hand[run.run_id] for run in runs if _has_all(at_hand.get(run.run_id), run)}
+        self._all = len(wanted - here.keys())
+        found = [
+            here[run.run_id] if run.run_id in here else self._with_events(run, data) if run.run_id in wanted else data
+            for run, data in runs.items()
+        ]
         self._tell(f"{source} is read")
         return found
 
@@ -92,44 +102,56 @@ class RemoteRuns:
 
     def _with_events(self, run: RemoteRun, data: RunData) -> RunData:
         self._tell(f"reading {run.run_id}")
-        read = self._cache.read(run) or self._fetched(run)
-        state, reason = _ending(run.state, read.events)
+        kept = self._cache.read(_origin(run)) or self._fetched(run)
+        facts, notes = kept.facts, kept.about.notes
+        state, reason = _ending(run.state, facts)
         self._done += 1
         return replace(
             data,
-            config=_exact(run.config, read.events),
+            config=_exact(run.config, facts.config),
             state=state,
             reason=reason,
-            telemetry=read.events,
-            via=read.via,
+            telemetry=kept,
+            via=notes["via"],
             rows=partial(self._rows, run),
-            warnings=(*read.damage, *dropped(read.events)),
+            warnings=(*notes["damage"], *dropped(facts)),
         )
 
-    def _fetched(self, run: RemoteRun) -> ReadEvents:
+    def _fetched(self, run: RemoteRun) -> Packed:
         if not run.ours or not run.rows:
-            return ReadEvents()
-        read = self._record_log(run) if run.state in ENDED else None
-        if read is not None:
-            self._cache.write(run, read)
-            return read
+            return _NOWHERE.keep(_origin(run), Held(), _notes("wandb"))
+        log = self._record_log(run) if run.state in ENDED else None
+        if log is not None:
+            return self._cache.keep(_origin(run), Held(log.events), _notes("log"))
         rows = self._service.history(run)
-        read = _of_rows(rows)
-        if len(rows) >= run.rows:  # W&B may list rows that it does not give yet
-            self._cache.write(run, read)
-        return read
+        events, damage = _of_rows(rows)
+        certain = len(rows) >= run.rows  # W&B may list rows that it does not give yet
+        return (self._cache if certain else _NOWHERE).keep(_origin(run), Held(events), _notes("wandb", damage))
 
-    def _record_log(self, run: RemoteRun) -> ReadEvents | None:
+    def _record_log(self, run: RemoteRun) -> ReadLog | None:
         try:
             content = self._service.record_log(run) if run.events else None
             log = parse_log(content or b"")
         except (SourceError, RecordError):
             return None  # the rows have the same, and say more clearly what is wrong
-        return ReadEvents(log.events, "log") if _is_whole(log, run) else None
+        return log if _is_whole(log, run) else None
 
-    def _rows(self, run: RemoteRun) -> tuple[tuple[TelemetryEvent, ...], tuple[str, ...]]:
-        read = _of_rows(self._service.history(run))
-        return read.events, read.damage
+    def _rows(self, run: RemoteRun) -> Read:
+        return _of_rows(self._service.history(run))
+
+
+_NOWHERE = RunCache(None)
+
+
+def _origin(run: RemoteRun) -> Origin:
+    """A run of a service, as W&B describes it: when it was made and last heard of, how it stands, how long it is."""
+    host = urlsplit(run.host).netloc or run.host
+    place = Path(*(quote(part, safe="") for part in (host, run.entity, run.project))) / f"{quote(run.run_id, safe='')}"
+    return Origin(run.run_id, place, json.dumps([run.created_at, run.heartbeat_at, run.state, run.rows]))
+
+
+def _notes(via: Via, damage: Sequence[str] = ()) -> dict[str, Any]:
+    return {"via": via, "damage": list(damage)}
 
 
 def server_filter(filters: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,22 +214,23 @@ def _described(source: str, run: RemoteRun) -> RunData:
     )
 
 
-def _exact(config: Mapping[str, Any], events: Iterable[TelemetryEvent]) -> dict[str, Any]:
+def _exact(config: Mapping[str, Any], logged: Mapping[str, Any]) -> dict[str, Any]:
     """W&B's config, whose numbers went through 64-bit floats, with the numbers as they were logged where they are the same."""
-    logged: dict[str, Any] = {}
-    for event in events:
-        if isinstance(event.data, RunInfo):
-            logged |= event.data.config
-        elif isinstance(event.data, EpisodeContext) and not event.scoped:
-            logged |= episode_config(event.data)
     return overlay({name: logged[name] for name in config if name in logged}, config)
 
 
-def _ending(state: str, events: Iterable[TelemetryEvent]) -> tuple[State, str]:
+def _ending(state: str, facts: Facts) -> tuple[State, str]:
     """How a run ended, from W&B's state of it."""
     if state in ENDED:
-        return ending(events, _SAID.get(state), _NO_END.get(state, ""))
+        return ending(facts, _SAID.get(state), _NO_END.get(state, ""))
     return "running", f"it has not ended: W&B calls it {state}"
+
+
+def _has_all(here: RunData | None, run: RemoteRun) -> bool:
+    """Whether a run in files has what W&B has of it."""
+    if here is None or here.project != run.project or run.events is None:
+        return False
+    return run.state in ENDED and len(here.telemetry) >= run.events > 0
 
 
 def _is_whole(log: ReadLog, run: RemoteRun) -> bool:
@@ -215,9 +238,9 @@ def _is_whole(log: ReadLog, run: RemoteRun) -> bool:
     return not log.damage and [event.sequence for event in log.events] == list(range(run.events or 0))
 
 
-def _of_rows(rows: Iterable[Mapping[str, Any]]) -> ReadEvents:
+def _of_rows(rows: Iterable[Mapping[str, Any]]) -> Read:
     events, damage = events_of_rows(rows)
     sequences = [event.sequence for event in events if event.sequence is not None]
     missing = max(sequences, default=-1) + 1 - len(sequences)
     lost = (f"{missing} of its {max(sequences) + 1} events are not among W&B's rows",) if missing else ()
-    return ReadEvents(events, "wandb", (*damage, *lost))
+    return events, (*damage, *lost)

@@ -12,15 +12,19 @@ from typing import Any, Literal, TypeVar
 from warnings import warn
 
 from karn_wandb.errors import KarnWarning, RecordError, SourceError
+from karn_wandb.experiment.telemetry import Facts, Held, Telemetry
 from karn_wandb.experiment.wandb_file import WandbFile, read_wandb_file
 from karn_wandb.pipeline.log import LOG_NAME, ReadLog, read_log
-from karn_wandb.records import EpisodeContext, EpisodeOutcome, EpochSnapshot, RunInfo, TelemetryEvent
+from karn_wandb.records import RunInfo, TelemetryEvent
 from karn_wandb.schema import RowJoiner, decode_row
 
 Via = Literal["log", "wandb"]
 State = Literal["finished", "failed", "crashed", "running"]
 Read = tuple[tuple[TelemetryEvent, ...], tuple[str, ...]]
 """Events, and what could not be read, in words."""
+
+Progress = Callable[[int, int, str], None]
+"""Is told how many runs of how many are read (of 0 while they are listed), and what is being done."""
 
 T = TypeVar("T")
 
@@ -64,13 +68,18 @@ class RunData:
     started: datetime | None = None
     state: State = "crashed"
     reason: str = NO_END
-    telemetry: tuple[TelemetryEvent, ...] = field(default=(), repr=False)
+    telemetry: Telemetry = field(default_factory=Held, repr=False)
     via: Via | None = None
     wandb_path: Path | None = None
     log_path: Path | None = None
     rows: Callable[[], Read] | None = field(default=None, repr=False, compare=False)
     warnings: tuple[str, ...] = ()
     earlier_paths: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        given: Any = self.telemetry
+        if not isinstance(given, Telemetry):  # events as they are
+            object.__setattr__(self, "telemetry", Held(given))
 
     def events(self, via: Via | None = None) -> tuple[TelemetryEvent, ...]:
         """The run's events: from its record log, from W&B's rows alone, or (None) from the log if it has one.
@@ -81,7 +90,7 @@ class RunData:
         if via not in (None, "log", "wandb"):
             raise SourceError('events come via "log" or via "wandb"', got=repr(via))
         if via in (None, self.via):
-            return self.telemetry
+            return tuple(self.telemetry)
         if via == "log":
             raise SourceError(f"run {self.run_id} has no record log", do='Pass via="wandb" for what W&B itself holds.')
         if self.rows is None:
@@ -109,17 +118,21 @@ def one_run(parts: Sequence[RunData]) -> RunData:
     The record log of a resumed run begins with all that was logged before. Where the newest has none, its events are
     those of all parts.
     """
-    newest = max(
-        parts, key=lambda part: (part.telemetry[-1].timestamp.timestamp(), len(part.telemetry)) if part.telemetry else (0, 0)
-    )
+    newest = max(parts, key=_last_told) if len(parts) > 1 else parts[0]
     others = [part for part in parts if part is not newest]
+    whole = newest.via == "log" or not others
     return replace(
         newest,
-        telemetry=newest.telemetry if newest.via == "log" else in_order(*(part.telemetry for part in (newest, *others))),
+        telemetry=newest.telemetry if whole else Held(in_order(*(part.telemetry for part in (newest, *others)))),
         warnings=tuple(dict.fromkeys((*newest.warnings, *(line for part in others for line in part.warnings)))),
         earlier_paths=tuple(part.wandb_path for part in others if part.wandb_path),
         rows=_together([part.rows for part in (newest, *others) if part.rows]),
     )
+
+
+def _last_told(run: RunData) -> tuple[float, int]:
+    """When the last of its events was, and how many there are."""
+    return (run.telemetry[-1].timestamp.timestamp(), len(run.telemetry)) if run.telemetry else (0.0, 0)
 
 
 def _together(readers: Sequence[Callable[[], Read]]) -> Callable[[], Read] | None:
@@ -164,8 +177,9 @@ def read_run(source: str, paths: RunPaths) -> RunData:
         events, damage = events_of_rows(file.rows)
     else:
         raise errors[-1]
-    notes = (*map(str, errors), *(file.damage if file else ()), *damage, *dropped(events))
-    return _run_data(source, paths, file, events, notes, has_log=log is not None)
+    telemetry = Held(events)
+    notes = (*map(str, errors), *(file.damage if file else ()), *damage, *dropped(telemetry.facts))
+    return _run_data(source, paths, file, telemetry, notes, has_log=log is not None)
 
 
 def _attempt(read: Callable[[Path], T], path: Path | None, errors: list[SourceError]) -> T | None:
@@ -189,26 +203,25 @@ def _info(events: Iterable[TelemetryEvent]) -> RunInfo:
     return next((event.data for event in events if isinstance(event.data, RunInfo)), RunInfo(run_id=""))
 
 
-def dropped(events: Iterable[TelemetryEvent]) -> Iterator[str]:
+def dropped(facts: Facts) -> Iterator[str]:
     """What a run's outcomes say was lost while it was logged."""
-    count = max((e.data.dropped_records for e in events if isinstance(e.data, EpisodeOutcome)), default=0)
-    if count:
-        yield f"{count} records were dropped while it was logged"
+    if facts.dropped:
+        yield f"{facts.dropped} records were dropped while it was logged"
 
 
 def _run_data(
     source: str,
     paths: RunPaths,
     file: WandbFile | None,
-    events: tuple[TelemetryEvent, ...],
+    telemetry: Telemetry,
     notes: tuple[str, ...],
     *,
     has_log: bool,
 ) -> RunData:
     """What W&B's file says of the run, and where it says nothing, what the first event says."""
-    info = _info(events)
+    info = telemetry.facts.info or RunInfo(run_id="")
     said = file or WandbFile(Path(), info.run_id or paths.name)
-    state, reason = ending(events, _recorded(said.exit_code))
+    state, reason = ending(telemetry.facts, _recorded(said.exit_code))
     return RunData(
         run_id=said.run_id,
         source=source,
@@ -221,16 +234,17 @@ def _run_data(
         started=said.started,
         state=state,
         reason=reason,
-        telemetry=events,
+        telemetry=telemetry,
         via="log" if has_log else "wandb",
         wandb_path=paths.wandb_path if file else None,
         log_path=paths.log_path if has_log else None,
-        rows=partial(_read_rows, file.path) if file else None,
+        rows=partial(rows_of_file, file.path) if file else None,
         warnings=notes,
     )
 
 
-def _read_rows(path: Path) -> Read:
+def rows_of_file(path: Path) -> Read:
+    """The events of a run file's rows, and what could not be read."""
     file = read_wandb_file(path)
     events, damage = events_of_rows(file.rows)
     return events, (*file.damage, *damage)
@@ -258,27 +272,17 @@ def events_of_rows(rows: Iterable[Mapping[str, Any]]) -> Read:
     return in_order(events), tuple(damage)  # a resumed run may deliver events again
 
 
-def ending(events: Iterable[TelemetryEvent], recorded: tuple[State, str] | None, no_end: str = NO_END) -> tuple[State, str]:
+def ending(facts: Facts, recorded: tuple[State, str] | None, no_end: str = NO_END) -> tuple[State, str]:
     """How a run ended: what W&B recorded decides; without that, the outcomes of its episodes.
 
     Args:
-        events: The run's events.
+        facts: What the run's events say.
         recorded: State and reason that W&B recorded; None when it recorded no end.
         no_end: The reason to give when nothing says how it ended.
     """
-    started: set[tuple[int, int]] = set()
-    outcomes: dict[tuple[int, int], EpisodeOutcome] = {}
-    for event in events:
-        if isinstance(event.data, EpisodeContext | EpochSnapshot):
-            started.add((event.env_id, event.episode_idx))
-        if isinstance(event.data, RunInfo | EpisodeContext | EpochSnapshot):
-            outcomes.pop((event.env_id, event.episode_idx), None)  # it was resumed after it had ended
-        elif isinstance(event.data, EpisodeOutcome):
-            outcomes[event.env_id, event.episode_idx] = event.data
-    failed = next((outcome for outcome in outcomes.values() if outcome.state == "failed"), None)
     if recorded is not None:
         state, reason = recorded
-        return state, (failed.reason if failed and state == "failed" else "") or reason
-    if not outcomes or started - outcomes.keys():
+        return state, ((facts.failure or "") if state == "failed" else "") or reason
+    if not facts.concluded:
         return "crashed", no_end
-    return ("failed", failed.reason) if failed else ("finished", "")
+    return ("finished", "") if facts.failure is None else ("failed", facts.failure)

@@ -15,7 +15,7 @@ from typing import Any
 
 from karn_wandb.errors import SourceError
 from karn_wandb.experiment.chunks import MAGIC, split_records
-from karn_wandb.experiment.wire import ARTIFACT, CONFIG, EXIT, HISTORY, METRIC, RUN, SUMMARY, configure, kind_of, name_of, row_of
+from karn_wandb.experiment.wire import HISTORY, SUMMARY, ItemReader, body_of, configure, decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +159,12 @@ class _Reading:
     """Gathers a run file's records; what comes later overrides."""
 
     def __init__(self, *, rows: bool) -> None:
-        self._wanted = {CONFIG, ARTIFACT, METRIC, RUN, EXIT} | ({HISTORY, SUMMARY} if rows else set())
+        self._with_rows = rows
+        self._items = ItemReader()
         self._run: dict[str, Any] = {}
         self._config: dict[str, Any] = {}
         self._rows: list[dict[str, Any]] = []
-        self._summary: dict[str, Any] = {}
+        self._summary: dict[str, bytes] = {}
         self._metrics: dict[str, MetricDefinition] = {}
         self._artifacts: list[LoggedArtifact] = []
         self._exit_code: int | None = None
@@ -175,7 +176,10 @@ class _Reading:
         damage: list[str] = []
         for start, payload in split_records(content, damage):
             try:
-                if kind_of(payload) in self._wanted:
+                kind, begin, end = body_of(payload)
+                if kind in (HISTORY, SUMMARY):
+                    self._take_items(kind, payload, begin, end)
+                elif kind:
                     self._take(record.FromString(payload))
             except (DecodeError, ValueError, IndexError) as error:
                 damage.append(f"the record at byte {start} is not as W&B writes them and is left out: {error}")
@@ -186,7 +190,7 @@ class _Reading:
             path=path,
             config=_without_own(self._config),
             rows=self._rows,
-            summary=_without_own(self._summary),
+            summary=_without_own(dict(zip(self._summary, decoded(self._summary.values()), strict=True))),
             metrics=self._metrics,
             artifacts=tuple(self._artifacts),
             exit_code=self._exit_code,
@@ -194,14 +198,16 @@ class _Reading:
             **found,
         )
 
+    def _take_items(self, kind: int, payload: bytes, begin: int, end: int) -> None:
+        if not self._with_rows:
+            return
+        if kind == HISTORY:
+            self._rows.append(self._items.row(payload, begin, end))
+        else:
+            self._items.summarise(self._summary, payload, begin, end)
+
     def _take(self, record: Any) -> None:
         match record.WhichOneof("record_type"):
-            case "history":
-                self._rows.append(row_of(record.history.item))
-            case "summary":
-                self._summary |= row_of(record.summary.update)
-                for item in record.summary.remove:
-                    self._summary.pop(name_of(item), None)
             case "config":
                 configure(self._config, record.config)
             case "run":

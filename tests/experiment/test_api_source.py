@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from strategies import event_sequences
 import karn_wandb
 from karn_wandb.cli import main
 from karn_wandb.errors import KarnWarning, SourceError
-from karn_wandb.experiment.cache import EventCache
+from karn_wandb.experiment.cache import RunCache
 from karn_wandb.experiment.remote import RemoteRuns
 from karn_wandb.experiment.service import WandbService
 from karn_wandb.records import RunInfo, TelemetryEvent
@@ -150,7 +151,49 @@ def test_a_project_and_a_folder_are_one_experiment(wandb_service, load):
     logged("there")
     experiment = load(folder, PROJECT)
     assert [(run.run_id, run.source) for run in experiment.runs] == [("here", str(folder)), ("there", PROJECT)]
-    assert experiment.warnings == (f"run here was found again in '{PROJECT}': the first, from {str(folder)!r}, is used",)
+    assert experiment.warnings == (f"run here is in '{PROJECT}' too, with no more events: the one from {str(folder)!r} is used",)
+
+
+def test_a_run_that_is_whole_in_a_folder_is_not_asked_for_in_whatever_order(wandb_service, load):
+    folder = logged("here")
+    wandb_service.requests.clear()
+    experiment = load(PROJECT, folder)
+    assert set(wandb_service.requests) == {"Viewer", "Runs"}
+    assert [(run.run_id, run.source, run.via) for run in experiment.runs] == [("here", str(folder), "log")]
+    assert len(experiment.warnings) == 1
+    assert len(karn_wandb.build_report(experiment).content.runs) == 1
+
+
+def test_of_a_run_that_the_service_has_more_of_all_is_read_and_that_is_said(wandb_service, load):
+    """Such as one that went on elsewhere, or whose folder was copied before it ended."""
+    folder = logged("r", mode="offline")
+    here = load(folder).events("r")
+    later = replace(here[-1], sequence=len(here), timestamp=here[-1].timestamp + timedelta(seconds=1))
+    put(wandb_service, "r", [*here, later])
+    for sources in ((folder, PROJECT), (PROJECT, folder)):
+        experiment = load(*sources)
+        assert experiment.events("r") == (*here, later)
+        counts = {str(folder): len(here), PROJECT: len(here) + 1}
+        said = " and ".join(f"{counts[str(source)]:,} events in {str(source)!r}" for source in sources)
+        assert experiment.warnings == (f"run r has {said}: both together are used",)
+
+
+def test_of_a_run_that_the_service_has_less_of_the_folder_is_enough(wandb_service, load):
+    """What was not sent yet, or never will be."""
+    folder = logged("r", mode="offline")
+    put(wandb_service, "r", load(folder).events("r")[:-2])
+    wandb_service.requests.clear()
+    assert load(PROJECT, folder).events("r") == load(folder).events("r")
+    assert wandb_service.requests["HistoryPage"] == 0
+
+
+def test_a_run_of_another_project_with_the_same_id_is_not_taken_for_it(wandb_service, load):
+    folder = logged("r", mode="offline")
+    put(wandb_service, "r", stamped(context()))
+    here = karn_wandb.load_experiment(folder, cache=False).runs[0]
+    remote = RemoteRuns(RunCache(None))
+    (run,) = remote.read(f"{PROJECT}/r", {}, {"r": replace(here, project="other")})
+    assert (run.source, len(run.telemetry)) == (f"{PROJECT}/r", 1)
 
 
 def test_a_run_that_somebody_else_logged_is_listed_without_events(wandb_service, load):
@@ -388,7 +431,7 @@ def test_a_damaged_file_is_read_again_and_said(wandb_service, load, tmp_path, da
     first = load(PROJECT)
     path = only_file(tmp_path / "kept")
     path.write_bytes(damaged(path.read_bytes()))
-    with pytest.warns(KarnWarning, match=r"r.parquet is damaged or newer, and read from W&B again"):
+    with pytest.warns(KarnWarning, match=r"r.parquet is damaged or of another version, and its run is read again"):
         assert load(PROJECT).runs == first.runs
     wandb_service.requests.clear()
     load(PROJECT)
@@ -416,7 +459,7 @@ def test_nasty_ids_keep_to_the_folder(wandb_service, load, tmp_path):
 
 def impatient(load_cache: Path) -> RemoteRuns:
     said: list[str] = []
-    remote = RemoteRuns(EventCache(load_cache), service=WandbService(said.append, timeout=2, pauses=(0.01, 0.01)))
+    remote = RemoteRuns(RunCache(load_cache), service=WandbService(said.append, timeout=2, pauses=(0.01, 0.01)))
     remote.said = said
     return remote
 

@@ -11,7 +11,15 @@ from scipy import stats
 
 from karn_wandb.errors import SourceError, StatisticsError
 from karn_wandb.experiment.controls import causal_contributions, control_groups
-from karn_wandb.records import CausalContributions, ExcludedRun, Pair, RemovalCost
+from karn_wandb.records import (
+    CausalContributions,
+    EpochSnapshot,
+    ExcludedRun,
+    Pair,
+    RemovalCost,
+    SeedStage,
+    SlotSnapshot,
+)
 
 FULL = (90.0, 91.0, 89.0, 92.0)
 EARLY, LATE = (89.0, 91.5, 87.0, 90.0), (86.0, 87.5, 84.5, 88.25)
@@ -219,17 +227,31 @@ def test_another_name_may_say_which_slot_was_disabled():
     assert found.slots[0].causal.mean_delta == 1.125
 
 
-def test_a_control_run_in_which_the_slot_grew_all_the_same_is_pointed_out():
+def retold(run_id, epoch, change):
+    """The runs, with another snapshot in place of one."""
     found = experiment(made())
-    found.epochs.loc[(found.epochs["run_id"] == "no-early-1") & (found.epochs["epoch"] == 2), "slot.early.stage"] = "TRAINING"
+    runs = []
+    for run in found.runs:
+        events = [
+            replace(event, data=change(event.data))
+            if run.run_id == run_id and isinstance(event.data, EpochSnapshot) and event.data.epoch == epoch
+            else event
+            for event in run.telemetry
+        ]
+        runs.append(replace(run, telemetry=tuple(events)))
+    return replace(found, runs=tuple(runs))
+
+
+def test_a_control_run_in_which_the_slot_grew_all_the_same_is_pointed_out():
+    grown = {"early": SlotSnapshot("early", SeedStage.TRAINING)}
+    found = retold("no-early-1", 2, lambda snapshot: replace(snapshot, slots=grown))
     assert causal_contributions(found).slots[0].warnings == (
         "something grew in early all the same in no-early-1, named as trained without it",
     )
 
 
 def test_a_removal_cost_older_than_the_last_epoch_is_pointed_out():
-    older = experiment(made())
-    older.epochs.loc[(older.epochs["run_id"] == "full-2") & (older.epochs["epoch"] == 4), "epoch"] = 9
+    older = retold("full-2", 4, lambda snapshot: replace(snapshot, epoch=9, host=replace(snapshot.host, epoch=9)))
     assert causal_contributions(older).slots[0].warnings == (
         "the removal cost of full-2 was measured before the last epoch, in a network that was trained further",
     )

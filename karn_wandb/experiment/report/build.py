@@ -46,7 +46,7 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
     arms = arms_of(episodes, family)
     states = tables.states(episodes)
     runs = tables.runs(episodes, arms, (*decisions, *by_slot))
-    slots = attribution(experiment.shapley, states, arms)
+    slots = attribution(experiment.last_shapley, states, arms)
     plan = _declared(episodes, family)
     judged = tuple(_claim(episodes, decision, arms, len(decisions), plan) for decision in decisions)
     scaled, no_scaling = scaling.scaled(experiment, arms)
@@ -58,7 +58,7 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
         claims=judged,
         arms=arms.order(),
         runs=runs,
-        curves=curves(experiment.epochs, states, arms),
+        curves=curves(experiment, states, arms),
         scaling=scaled,
         no_scaling=no_scaling,
         attribution=slots,
@@ -145,7 +145,7 @@ def _threats(
     }
     found += threats.together(by_claim)
     found += threats.of_code(experiment.episodes)
-    found += threats.of_attribution(experiment.counterfactuals, slots)
+    found += threats.of_attribution(experiment.last_counterfactuals, slots)
     found += threats.of_reading(experiment.warnings, sorted(set(experiment.episodes["source"].dropna())))
     return tuple(found)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from karn_wandb.experiment.experiment import Experiment
 from karn_wandb.experiment.report.arms import Arms
 from karn_wandb.experiment.report.content import Curve, Curves
 
@@ -16,30 +19,58 @@ METRICS = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
 MOST_POINTS = 300
 """Points of a longer curve that are kept: evenly spaced, the last epoch among them."""
 
+MOST_IN_ALL = 30_000
+"""Points of all curves together: with more than a hundred runs each has fewer, down to `FEWEST_POINTS`."""
 
-def curves(epochs: pd.DataFrame, states: Mapping[str, str], arms: Arms) -> Curves:
+FEWEST_POINTS = 20
+
+
+def curves(experiment: Experiment, states: Mapping[str, str], arms: Arms) -> Curves:
     """The learning curve of every run and episode, by arm and then by run.
 
     Args:
-        epochs: The experiment's epochs.
+        experiment: The runs, whose epochs are gone through one run after the other.
         states: State by run id.
         arms: Which run is in which arm.
     """
-    metric = next((m for m in METRICS if m in epochs.columns and epochs[m].notna().any()), "")
-    if not metric:
-        return Curves("", ())
-    rows = epochs[np.isfinite(epochs[metric])].sort_values("epoch", kind="stable")
-    counted = epochs.groupby(["run_id", "env_id", "episode_idx"]).size().groupby("run_id").size()
-    several = {str(run) for run, episodes in counted.items() if episodes > 1}
     order = {label: place for place, label in enumerate(arms.order())}
-    found = []
-    for (run, env, episode), part in rows.groupby(["run_id", "env_id", "episode_idx"], sort=True):
-        label = f"{run} {env}/{episode}" if run in several else str(run)
-        arm, finished = arms.of_run.get(str(run), ""), states.get(str(run)) == "finished"
-        found.append(Curve(str(run), label, arm, finished, *_points(part["epoch"], part[metric])))
-    return Curves(metric, tuple(sorted(found, key=lambda curve: order.get(curve.arm, len(order)))))
+    for metric in METRICS:
+        logged = False
+        found: list[Curve] = []
+        for epochs in experiment.epochs_by_run(metric):
+            logged = logged or bool(epochs[metric].notna().any())
+            found += _of_run(epochs, metric, states, arms)
+        if logged:
+            kept = min(MOST_POINTS, max(FEWEST_POINTS, MOST_IN_ALL // max(len(found), 1)))
+            drawn = [_thinned(curve, kept) for curve in found]
+            return Curves(metric, tuple(sorted(drawn, key=lambda curve: order.get(curve.arm, len(order)))))
+    return Curves("", ())
 
 
-def _points(epochs: pd.Series[int], values: pd.Series[float]) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    kept = np.unique(np.linspace(0, len(epochs) - 1, min(len(epochs), MOST_POINTS)).round().astype(int))
-    return tuple(int(epoch) for epoch in epochs.iloc[kept]), tuple(float(value) for value in values.iloc[kept])
+def _of_run(epochs: pd.DataFrame, metric: str, states: Mapping[str, str], arms: Arms) -> Iterator[Curve]:
+    """The curve of each episode of a run."""
+    if epochs.empty:
+        return
+    run = str(epochs["run_id"].iloc[0])
+    number = epochs["epoch"].to_numpy(np.int64)
+    values = epochs[metric].to_numpy(np.float64)
+    episodes = epochs[["env_id", "episode_idx"]].to_numpy(np.int64)
+    begins = np.flatnonzero(np.any(np.diff(episodes, axis=0, prepend=-1), axis=1))  # they are sorted
+    arm, finished = arms.of_run.get(run, ""), states.get(run) == "finished"
+    for begin, end in zip(begins, (*begins[1:], len(episodes)), strict=True):
+        known = begin + np.flatnonzero(np.isfinite(values[begin:end]))
+        if known.size:
+            label = f"{run} {episodes[begin, 0]}/{episodes[begin, 1]}" if begins.size > 1 else run
+            known = known[_spaced(known.size, MOST_POINTS)]
+            yield Curve(run, label, arm, finished, tuple(number[known].tolist()), tuple(values[known].tolist()))
+
+
+def _thinned(curve: Curve, most: int) -> Curve:
+    points = list(zip(curve.epochs, curve.values, strict=True))
+    epochs, values = zip(*(points[place] for place in _spaced(len(points), most)), strict=True)
+    return replace(curve, epochs=epochs, values=values)
+
+
+def _spaced(length: int, most: int) -> npt.NDArray[np.int64]:
+    """Places evenly spaced from the first to the last."""
+    return np.unique(np.linspace(0, length - 1, min(length, most)).round().astype(np.int64))

@@ -32,7 +32,7 @@ MOST_GROUPS = 3
 def of_experiment(experiment: Experiment, family: Claims | None, plan: Declared | None, arms: Arms) -> Iterator[Threat]:
     """What threatens all comparisons of an experiment together."""
     yield from _declared(experiment.episodes, family, plan)
-    yield from _copies(experiment.epochs, experiment.episodes, arms)
+    yield from _copies(experiment, arms)
     yield from _data(experiment.episodes)
 
 
@@ -71,26 +71,26 @@ def _choice(episodes: pd.DataFrame, family: Claims) -> Iterator[Threat]:
     )
 
 
-def _copies(epochs: pd.DataFrame, episodes: pd.DataFrame, arms: Arms) -> Iterator[Threat]:
+def _copies(experiment: Experiment, arms: Arms) -> Iterator[Threat]:
     """Runs that logged the same values at every epoch."""
-    metrics = [name for name in _TRAJECTORY if name in epochs.columns]
-    rows = epochs.dropna(subset=metrics, how="all") if metrics else epochs.iloc[:0]
-    if rows.empty:
-        return
-    hashes = {
-        "at": pd.util.hash_pandas_object(rows[["epoch", *metrics]].astype(float), index=False),
-        "value": pd.util.hash_pandas_object(rows[metrics].astype(float), index=False),
-    }
-    keys = ["run_id", "env_id", "episode_idx"]
-    found = rows[keys].assign(**hashes).groupby(keys, sort=True).agg({"at": ["sum", "size"], "value": "nunique"})
-    found.columns = pd.Index(["sum", "size", "different"])
-    found = found[(found["size"] >= FEWEST_EPOCHS) & (found["different"] > 1)].reset_index()
+    found = pd.concat([_trajectories(epochs) for epochs in experiment.epochs_by_run(*_TRAJECTORY)], ignore_index=True)
+    found = found[(found["size"] >= FEWEST_EPOCHS) & (found["different"] > 1)]
     same = found[found.duplicated(["sum", "size"], keep=False)]
     if same.empty:
         return
-    seeds = episodes.drop_duplicates("run_id").set_index("run_id")["base_seed"]
+    seeds = experiment.episodes.drop_duplicates("run_id").set_index("run_id")["base_seed"]
     groups = [tuple(dict.fromkeys(map(str, group["run_id"]))) for _, group in same.groupby(["size", "sum"], sort=True)]
     yield from _of_copies(sorted(group for group in groups if len(group) > 1), seeds, arms)
+
+
+def _trajectories(epochs: pd.DataFrame) -> pd.DataFrame:
+    """Of each episode of a run, how many epochs have values, a sum of their hashes, and how many differ from each other."""
+    metrics = list(_TRAJECTORY)
+    keys = ["run_id", "env_id", "episode_idx"]
+    rows = epochs.dropna(subset=metrics, how="all")
+    at, value = (pd.util.hash_pandas_object(rows[names].astype(float), index=False) for names in (["epoch", *metrics], metrics))
+    hashed = rows[keys].assign(at=at, value=value).groupby(keys, sort=True)
+    return hashed.agg(sum=("at", "sum"), size=("at", "size"), different=("value", "nunique")).reset_index()
 
 
 def _of_copies(groups: Sequence[tuple[str, ...]], seeds: pd.Series[int], arms: Arms) -> Iterator[Threat]:
