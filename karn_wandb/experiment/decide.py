@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -79,16 +80,23 @@ def decide(experiment: Experiment, claims: Claims) -> tuple[Decision, ...]:
 def _at_look(experiment: Experiment, claims: Claims, claim: Claim) -> tuple[ExperimentAggregation, PresentLook | None]:
     """A claim's arms compared with the confidence that the look its runs make may have."""
     found = _aggregated(experiment, claim)
-    comparison = found.comparison
-    look = comparison and look_at(claims, min(comparison.n_treatment, comparison.n_control), claim.confidence)
+    look = found.comparison and look_at(claims, _ended(found), claim.confidence)
     return (_aggregated(experiment, replace(claim, confidence=look.confidence)), look) if look else (found, None)
+
+
+def _ended(found: ExperimentAggregation) -> int:
+    """Runs of the smaller arm that have ended, in whatever way: how far the plan has come, which crashes must not hide."""
+    comparison = found.comparison
+    analysed = {"treatment": comparison.n_treatment, "control": comparison.n_control} if comparison else {}
+    left = Counter(run.arm for run in (*found.unmatched, *found.excluded) if run.state != "running")
+    return min((runs + left[arm] for arm, runs in analysed.items()), default=0)
 
 
 def _anytime(claims: Claims, claim: Claim, found: ExperimentAggregation) -> tuple[float, float] | None:
     comparison = found.comparison
     if comparison is None or claims.looks or claims.planned_runs is None:
         return None
-    if min(comparison.n_treatment, comparison.n_control) >= claims.planned_runs:
+    if _ended(found) >= claims.planned_runs:
         return None
     measured = found.values  # noqa: PD011 -- no frame
     treatment, control = measured[: comparison.n_treatment], measured[comparison.n_treatment :]

@@ -16,7 +16,7 @@ class PresentLook:
     """The look that a claim's runs make.
 
     Attributes:
-        runs: Runs of an arm that are analysed, or pairs.
+        runs: Runs of an arm that have ended, crashed ones too.
         planned: Runs at each declared look, rising.
         spending: The declared spending function.
         overall: Confidence of all looks together.
@@ -52,7 +52,8 @@ def look_at(claims: Claims, runs: int, confidence: float) -> PresentLook | None:
 
     Args:
         claims: The family.
-        runs: Runs of an arm that are analysed, or pairs.
+        runs: Runs of an arm that have ended, crashed ones too: what the plan counts, and at the last look the whole level may
+            be used, however few can be analysed.
         confidence: Of all looks together.
     """
     if not claims.looks or runs < 1:

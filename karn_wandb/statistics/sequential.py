@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -94,8 +95,14 @@ def looks(fractions: Sequence[float], spending: Spending = "obrien_fleming", *, 
     Raises:
         StatisticsError: There is no look, fractions do not rise, or an argument is not as described.
     """
+    check_confidence(confidence)
     if not len(fractions) or any(later <= earlier for earlier, later in pairwise(fractions)):
         raise StatisticsError("fractions must rise from look to look", got=repr(list(fractions)), do="Leave out repeated looks.")
+    return _looks(tuple(map(float, fractions)), spending, float(confidence))
+
+
+@lru_cache(maxsize=1024)
+def _looks(fractions: tuple[float, ...], spending: Spending, confidence: float) -> tuple[Look, ...]:
     totals = [spent(fraction, spending, confidence=confidence) for fraction in fractions]
     found = []
     sums, mass = np.zeros(1), np.ones(1)  # before the first look the sum is 0

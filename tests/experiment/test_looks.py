@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from report_runs import Made, experiment, pairs
@@ -96,6 +98,16 @@ def test_unpaired_arms_have_it_too():
     made = pairs(*[arm + arm[::-1] for arm in CLEAR])
     (found,) = decide(experiment(made), family(Claim("a", GROWN, HOST, pair_by=None), looks=()))
     assert found.anytime[0] < found.aggregation.mean_delta < found.anytime[1]
+
+
+def test_crashed_runs_have_come_to_their_look_too():
+    """At the last look of the plan the whole level may be used, however few runs can be analysed; running ones are to come."""
+    made = pairs(*[arm * 3 for arm in CLEAR])
+    last = [replace(each, state="crashed", finals=()) if each.seed > 8 else each for each in made]
+    found = judged(last)
+    assert (found.look.runs, found.aggregation.comparison.n_treatment) == (12, 9)
+    assert judged(made).look.confidence == found.look.confidence
+    assert judged([replace(each, state="running") if each.seed > 8 else each for each in made]).look.runs == 9
 
 
 def test_an_arm_without_runs_is_no_look():

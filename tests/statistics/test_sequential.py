@@ -56,7 +56,7 @@ def test_looking_more_often_never_makes_a_look_easier(fractions, spending, confi
 
 
 @given(st.floats(0.0001, 0.2), RISING, st.sampled_from(["obrien_fleming", "pocock"]))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_a_sequential_p_is_the_level_at_which_the_look_would_just_find_something(level, fractions, spending):
     """By its definition: the look's own level, turned into a one-sided p, comes back as half of the overall level."""
     look = looks(fractions, spending, confidence=1 - level)[-1]
