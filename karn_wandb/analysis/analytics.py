@@ -130,7 +130,7 @@ class MorphogeneticAnalytics:
         accuracy = self.current_accuracy
         if self.baseline is None or accuracy is None or not self.baseline.host_only_sizes:
             return None
-        from karn_wandb.statistics.scaling import equivalent_params  # noqa: PLC0415 -- scipy and statsmodels take a second to load
+        from karn_wandb.statistics.scaling import equivalent_params  # noqa: PLC0415 -- scipy takes a while to load
 
         params = equivalent_params(self.baseline.host_only_sizes, accuracy)
         return None if params is None else round(params)

@@ -10,7 +10,7 @@ import pandas as pd
 from karn_wandb._version import __version__
 
 _LIBRARY_COLUMN = "episode.library_versions."
-_USED = ("numpy", "pandas", "scipy", "statsmodels")
+_USED = ("numpy", "pandas", "scipy")
 
 
 def versions(episodes: pd.DataFrame) -> dict[str, str]:
