@@ -89,6 +89,7 @@ MAY_USE_NUMPYS_GLOBAL_GENERATOR = {
 }
 MAY_READ_THE_ENVIRONMENT = {
     "start.py": "init hands it on, so that an operator's switches are read in one place",
+    "sweeps/guard.py": "a program of its own, whose environment is its run's",
     "cli/sweep.py": "the processes of a sweep inherit it",
     "experiment/cache.py": "an operator says where what was read is kept",
     "sinks/presets.py": "an operator says where it is noted which presets W&B has",

@@ -32,11 +32,14 @@ def sweep(file: Path, *, local: bool, jobs: int, out: Path | None, seed: int) ->
     from karn_wandb.sweeps import read_sweep  # noqa: PLC0415 -- not for --help
 
     read = read_sweep(file)
-    with _interruptible():
-        if local:
-            _run_here(read, out or Path(f"sweep-{file.stem}"), jobs, seed)
-        else:
-            _hand_over(read, jobs)
+    try:
+        with _interruptible():
+            if local:
+                _run_here(read, out or Path(f"sweep-{file.stem}"), jobs, seed)
+            else:
+                _hand_over(read, jobs)
+    except OSError as error:
+        raise click.ClickException(f"the disk refused: {error}") from error
 
 
 @contextmanager

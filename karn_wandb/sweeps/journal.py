@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,12 +140,13 @@ def _check_same(folder: Path, found: Mapping[str, Any], what: Mapping[str, Any])
 
 
 @contextmanager
-def locked(folder: Path, patience: float) -> Iterator[int]:
+def locked(folder: Path, patience: float, waiting: Callable[[], None] = lambda: None) -> Iterator[int]:
     """Hold the folder's lock; the runs' guards share it, so it is free only when nothing of an earlier call is left.
 
     Args:
         folder: The sweep's folder.
         patience: Seconds to wait for it.
+        waiting: Called once when it is not free at once.
 
     Yields:
         The lock's file descriptor.
@@ -156,6 +157,7 @@ def locked(folder: Path, patience: float) -> Iterator[int]:
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         give_up_at = time.monotonic() + patience
+        told = False
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -165,6 +167,9 @@ def locked(folder: Path, patience: float) -> Iterator[int]:
                     raise SweepError(
                         f"the sweep in {str(folder)!r} is run by another process", do="Wait until that has ended."
                     ) from None
+                if not told:
+                    waiting()
+                    told = True
                 time.sleep(0.1)
         yield lock
     finally:

@@ -22,6 +22,7 @@ from karn_wandb.sweeps.takes import reports_in, untaken
 POLL = 0.05
 JUDGE_EVERY = 0.5
 """Seconds between two looks at the metric of runs that may be stopped early."""
+WAITING = "waiting for what an earlier call has left to end"
 GRACE = 30.0
 """Seconds a run has to end cleanly when it is asked to, as W&B's agent gives it."""
 
@@ -103,7 +104,7 @@ class LocalSweep:
             SweepError: The folder holds another sweep, or another process runs it.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        with locked(self._folder, self._grace + 20) as lock:
+        with locked(self._folder, self._grace + 20, lambda: self._told(self, WAITING)) as lock:
             journal = Journal(self._folder, {"sha256": self.file.sha256, "seed": self._seed})
             try:
                 self.runs = journal.runs
@@ -194,13 +195,17 @@ class LocalSweep:
             return
         self._judged_at = time.monotonic()
         known = [run for run in self.runs if run.run_id and run.state != "waiting"]
-        histories = {run.run_id: self._follower(run, self._folder / "runs" / run.run_id).advance() for run in known}
+        histories = {run.run_id: self._history(run) for run in known}
         going = {attempt.run.run_id: attempt for attempt in self._running if not attempt.stopping}
         for run_id, (at, value, threshold) in to_stop(rule, metric.goal, histories, list(going)).items():
             going[run_id].stop(
                 f"was stopped early: {metric.name} {value:.6g} after {at} values, where the best 1/{rule.eta:g} of the runs "
                 f"had {threshold:.6g} or better"
             )
+
+    def _history(self, run: SweepRun) -> list[float]:
+        follower = self._follower(run, self._folder / "runs" / run.run_id)
+        return follower.values if run.state in ENDED and follower.values else follower.advance()
 
     def _interrupt(self, journal: Journal, place: Place) -> None:
         """End what is still going, and wait until it has ended."""

@@ -23,11 +23,10 @@ import os, sys, time
 import karn_wandb
 
 own = {"lr": 0.1, "note": "the program's own"}
-episode = karn_wandb.EpisodeContext(base_seed=0, hyperparameters={"lr": 0.1}) if "--episode" in sys.argv else None
+episode = karn_wandb.capture_episode(base_seed=0, hyperparameters={"lr": 0.1}) if "--episode" in sys.argv else None
 with karn_wandb.init("tests", config=own, episode=episode, mode="online", dir="elsewhere") as run:
     with open("pids", "a") as log:
         log.write(f"{os.getpid()}\\n")
-    run.log_baseline(final_accuracy=40.0, total_params=100)
     for epoch in range(3):
         time.sleep(run.config.get("seconds", 0.0))
         run.log_epoch(val_accuracy=50.0 + run.config["lr"] + run.config["optimizer"]["beta"])
@@ -53,58 +52,68 @@ def environ():
     return {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
 
 
-@pytest.fixture
-def swept(training, tmp_path):
-    def run(*arguments, **config):
-        return LocalSweep(training(*arguments, **config), tmp_path / "out", jobs=2, environ=environ()).run()
-
-    return run
-
-
-def test_values_reach_config_context_and_report_unchanged_and_the_metric_is_read(swept, tmp_path):
-    """One run with an episode of its own, which names only some of what the sweep sets."""
-    result = swept("--episode", metric={"name": "mine"}, method="grid")
-    assert result.problems == ()
-    assert [run.state for run in result.runs] == ["finished", "finished"]
-    assert [run.value for run in result.runs] == [0.25, 1e-5]
-    assert not (tmp_path / "elsewhere").exists()
-    experiment = karn_wandb.load_experiment(tmp_path / "out" / "runs")
-    for run in result.runs:
-        (path,) = (tmp_path / "out" / "runs" / run.run_id).glob("wandb/offline-run-*/*.wandb")
-        config = read_finished(path).config
-        assert {name: config[name] for name in run.parameters} == run.parameters
-        assert config["episode"]["hyperparameters"] == run.parameters
-        assert config["note"] == "the program's own"
-        (context,) = {
-            str(record.hyperparameters): record
-            for record in experiment.records(run.run_id)
-            if isinstance(record, karn_wandb.EpisodeContext)
-        }.values()
-        assert context.hyperparameters == run.parameters
-        row = experiment.episodes.set_index("run_id").loc[run.run_id]
-        assert (row["config.lr"], row["config.optimizer.beta"]) == (run.parameters["lr"], 0.5)
-    claims = tmp_path / "claims.yaml"
-    arms = "treatment: {lr: 0.25}, control: {lr: 1.0e-5}"
-    claims.write_text(f"claims:\n- {{name: the larger rate, metric: final_accuracy, {arms}, pair_by: null}}\n")
-    content = karn_wandb.build_report(experiment, claims=claims).content
-    assert {arm for run in content.runs for arm in run.arms} == {"the larger rate: treatment", "the larger rate: control"}
+def journal_of(folder):
+    """The runs of a sweep's journal that have ended: index to id, parameters and how."""
+    entries = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    runs = {entry["index"]: dict(entry) for entry in entries if entry["event"] == "proposed"}
+    for entry in entries[1:]:
+        runs[entry["index"]].update(entry)
+    return [runs[index] for index in sorted(runs)]
 
 
-def test_what_nothing_reads_is_an_error_of_the_whole_command(training, tmp_path):
-    file = training(parameters={"lr": {"value": 0.1}, "optimizer": PARAMETERS["optimizer"], "typo": {"value": 3}})
+def test_values_reach_config_context_and_report_unchanged_and_what_nothing_reads_is_an_error(training, tmp_path):
+    """The program has a learning rate, a folder and a mode of its own, and an episode that names the first only."""
+    file = training("--episode", metric={"name": "mine"}, parameters={**PARAMETERS, "typo": {"value": 3}})
     done = subprocess.run(
-        [sys.executable, "-m", "karn_wandb", "sweep", str(file.path), "--local", "--out", "out"],
+        [sys.executable, "-m", "karn_wandb", "sweep", str(file.path), "--local", "--jobs", "2", "--out", "out"],
         env=environ(),
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 1
-    assert done.stdout.startswith("1 runs in out: 1 finished.\n\nNext:\n  karn-wandb report out/runs --claims CLAIMS.yaml\n")
     assert done.stderr == (
         "Error: nothing reads the parameter 'typo'. Read it from run.config, or give it to karn_wandb.init in config or in the "
         "episode, under the sweep's name.\n"
     )
+    assert done.stdout.startswith("2 runs in out: 2 finished.\n\nNext:\n  karn-wandb report out/runs --claims CLAIMS.yaml\n")
+    runs = journal_of(tmp_path / "out")
+    assert [run["parameters"] for run in runs] == [{"lr": lr, "optimizer": {"beta": 0.5}, "typo": 3} for lr in (0.25, 1e-5)]
+    assert [run["value"] for run in runs] == [0.25, 1e-5]
+    assert not (tmp_path / "elsewhere").exists()
+    experiment = karn_wandb.load_experiment(tmp_path / "out" / "runs")
+    for run in runs:
+        (path,) = (tmp_path / "out" / "runs" / run["run_id"]).glob("wandb/offline-run-*/*.wandb")
+        config = read_finished(path).config
+        assert {name: config[name] for name in run["parameters"]} == run["parameters"]
+        assert config["episode"]["hyperparameters"] == run["parameters"]
+        assert config["note"] == "the program's own"
+        records = experiment.records(run["run_id"])
+        contexts = [record for record in records if isinstance(record, karn_wandb.EpisodeContext)]
+        assert [context.hyperparameters for context in contexts] == [run["parameters"]]
+        row = experiment.episodes.set_index("run_id").loc[run["run_id"]]
+        assert (row["config.lr"], row["config.optimizer.beta"]) == (run["parameters"]["lr"], 0.5)
+    claims = tmp_path / "claims.yaml"
+    arms = "treatment: {lr: 0.25}, control: {lr: 1.0e-5}"
+    claims.write_text(f"claims:\n- {{name: the larger rate, metric: final_accuracy, {arms}, pair_by: null}}\n")
+    reported = karn_wandb.build_report(experiment, claims=claims).content.runs
+    assert {run.run_id: (run.arm, run.final_accuracy) for run in reported} == {
+        runs[0]["run_id"]: ("0.25", 50.75),
+        runs[1]["run_id"]: ("1e-05", 50.50001),
+    }
+
+
+@pytest.mark.slow
+def test_the_examples_training_takes_every_parameter_from_its_arguments(tmp_path):
+    """Its random seed is the episode's `base_seed`; it makes nothing of the folder it would take by itself."""
+    command = ["${env}", "${interpreter}", "-m", "examples.train", "${args}"]
+    values = {"seed": 3, "controller": "heuristic", "disabled_slot": "mid", "epochs": 1}
+    parameters = {name: {"value": value} for name, value in values.items()}
+    file = sweep_file(tmp_path, program="examples/train.py", command=command, parameters=parameters)
+    result = LocalSweep(file, tmp_path / "out", jobs=1, environ=environ()).run()
+    assert (result.problems, [run.why for run in result.runs]) == ((), [""])
+    episodes = karn_wandb.load_experiment(tmp_path / "out" / "runs").episodes
+    assert [(row["base_seed"], row["config.disabled_slot"]) for _, row in episodes.iterrows()] == [(3, "mid")]
 
 
 @pytest.mark.slow
