@@ -139,7 +139,12 @@ class LocalSweep:
             for attempt_ in [each for each in self._running if each.process.poll() is not None]:
                 self._running.remove(attempt_)
                 attempt_.close()
-                self._conclude(journal, place, attempt_.run, attempt_.stopping)
+                if ending(attempt_.folder) is None:  # begun again it might end so again, for ever
+                    self._fail(
+                        journal, attempt_.run, attempt_.process.returncode, f"its guard ended\n{last_lines(attempt_.folder)}"
+                    )
+                else:
+                    self._conclude(journal, place, attempt_.run, attempt_.stopping)
             self._judge()
             time.sleep(POLL)
 
@@ -173,8 +178,11 @@ class LocalSweep:
             self._told(self, "")
             self._look_for_metric(run)
         else:
-            journal.ended(run, "failed", code, value, last_lines(folder))
-            self._told(self, f"run {run.index + 1} failed with exit code {code} ({run.run_id}):\n{run.why}")
+            self._fail(journal, run, code, last_lines(folder), value)
+
+    def _fail(self, journal: Journal, run: SweepRun, code: int, why: str, value: float | None = None) -> None:
+        journal.ended(run, "failed", code, value, why)
+        self._told(self, f"run {run.index + 1} failed with exit code {code} ({run.run_id}):\n{run.why}")
 
     def _look_for_metric(self, run: SweepRun) -> None:
         metric = self.file.metric

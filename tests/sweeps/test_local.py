@@ -126,7 +126,7 @@ def test_a_run_that_finished_after_the_sweep_was_killed_counts(tmp_path):
     assert len(begun(tmp_path)) == 1
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_an_interrupt_ends_the_runs_and_they_are_begun_again(tmp_path, signum):
     file, out = plain_sweep(tmp_path, 2, seconds=[60.0]), tmp_path / "out"
     process = subprocess.Popen(
@@ -174,6 +174,20 @@ def test_a_run_that_will_not_end_is_killed_with_what_it_started_in_sessions_of_t
         swept(file, tmp_path / "out", told=interrupt, grace=0.2)
     assert not [pid for _, pid in begun(tmp_path) if alive(pid)]
     assert [entry["state"] for entry in events(tmp_path / "out", "ended")] == ["waiting"]
+
+
+def test_a_guard_that_is_killed_is_a_failed_run_and_its_process_is_ended(tmp_path):
+    file = plain_sweep(tmp_path, 1, seconds=600.0)
+
+    def kill(sweep, line):
+        if sweep.count("running"):
+            wait_for(lambda: begun(tmp_path))
+            guarded = begun(tmp_path)[0][1]
+            os.kill(int(Path(f"/proc/{guarded}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+
+    (run,) = swept(file, tmp_path / "out", told=kill, jobs=1).runs
+    assert (run.state, run.exit_code, run.why.strip()) == ("failed", -signal.SIGKILL, "its guard ended")
+    wait_for(lambda: not alive(begun(tmp_path)[0][1]))
 
 
 LOGGING = """

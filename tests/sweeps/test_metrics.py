@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from karn_wandb.records import (
@@ -29,6 +29,7 @@ def log_of(accuracies):
     return encode_header() + b"".join(map(encode_event, events))
 
 
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 3000), max_size=6))
 def test_it_reads_on_wherever_the_writer_was_cut_off(tmp_path_factory, cuts):
     folder = tmp_path_factory.mktemp("run")
