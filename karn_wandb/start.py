@@ -86,13 +86,18 @@ def init(
     options = {**options_of(karn, placed(wandb_options, os.environ), os.environ), **kind.wandb_options}
     config = {**user, **own, **given} if is_primary(options["settings"]) else {}
     wandb_run = _start(project, config, options, strict=karn.strict)
+    swept = without_secrets(sweep_values(wandb_run.settings), [])
     try:
-        return _assemble(
-            kind, wandb_run, karn, user=user, episode=episode, claims=declared, baseline=baseline, sinks=tuple(sinks)
+        run = _assemble(
+            kind, wandb_run, karn, user=user, episode=episode, swept=swept, claims=declared, baseline=baseline, sinks=tuple(sinks)
         )
     except KarnError:
         wandb_run.finish(exit_code=1)
         raise
+    if is_primary(wandb_run.settings):
+        mine = {"project": project, "claims": claims, "baseline": baseline, **wandb_options, **user}
+        watch(wandb_run, swept, mine, episode, os.environ.get(READS))
+    return run
 
 
 def _start(project: str | None, config: dict[str, Any], options: dict[str, Any], *, strict: bool) -> wandb.Run:
@@ -160,6 +165,7 @@ def _assemble(
     *,
     user: dict[str, Any],
     episode: EpisodeContext | None,
+    swept: dict[str, Any],
     claims: str,
     baseline: str | Path | None,
     sinks: tuple[Sink, ...],
@@ -168,7 +174,6 @@ def _assemble(
     merged = KarnConfig.from_plain(overlay(karn.to_plain(), final.get("karn", {})))
     karn = replace(merged, processes=karn.processes, rank=karn.rank, world_size=karn.world_size)  # not a resumed run's
     config = overlay(user, user_config(final))
-    swept = sweep_values(wandb_run.settings)
     context = with_sweep(context_of(episode, final, config), swept)
     primary = is_primary(wandb_run.settings)
     writes = primary and not wandb_run.disabled
@@ -204,8 +209,6 @@ def _assemble(
         paired = paired_baseline(baseline, context.base_seed, context.host_params)
         if earlier is None or paired != earlier.baseline:
             run.log_baseline(paired)
-    if primary:
-        watch(wandb_run, swept, user, episode, os.environ.get(READS))
     return run
 
 

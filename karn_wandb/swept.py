@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -55,20 +55,20 @@ def with_sweep(context: EpisodeContext, values: Mapping[str, Any]) -> EpisodeCon
 
 
 def watch(
-    wandb_run: wandb.Run, values: Mapping[str, Any], config: Mapping[str, Any], episode: EpisodeContext | None, folder: str | None
+    wandb_run: wandb.Run, values: Mapping[str, Any], given: Mapping[str, Any], episode: EpisodeContext | None, folder: str | None
 ) -> None:
     """Note, in a file of the folder, which of the sweep's values the program takes.
 
     Args:
         wandb_run: The run; what is read from its config counts, whatever name it is reached by.
         values: What the sweep sets.
-        config: What the program gave `init` as config.
+        given: What the program gave `init`: its keywords, and its config.
         episode: What it gave as episode.
         folder: Of `READS`; None when nobody asks.
     """
     if folder is None or not values:
         return
-    given = dict(config)
+    given = dict(given)
     if episode is not None:
         given = {"base_seed": episode.base_seed, **episode.hyperparameters, **given}
     given.setdefault("seed", given.get("base_seed"))
@@ -111,8 +111,16 @@ class _Takes:
 
 
 def _plain(value: Any) -> Any:
-    """A value as W&B's config has it, where tuples are lists."""
-    return list(value) if isinstance(value, tuple) else value
+    """A value as a sweep file can have it: tuples and arrays are lists, paths are text; None for what it cannot have."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, PurePath):
+        return str(value)
+    return value if isinstance(value, bool | int | float | str) else None
 
 
 def _watched(kind: type[Any], takes: _Takes) -> type[Any]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 import wandb
 import yaml
 
@@ -94,6 +98,12 @@ class TestWhatIsTaken:
     def test_what_the_program_gives_itself_counts_when_it_is_the_same(self, watched):
         _, known = watched({"lr": 0.5, "width": 16})
         assert (known()["lr"], known()["width"]) == ("given", "other")
+
+    def test_what_the_program_gives_is_compared_as_a_sweep_file_can_have_it(self, watched):
+        _, known = watched({"lr": np.float64(0.5), "width": np.arange(3), "optimizer": {"beta": torch.tensor(0.5)}})
+        assert (known()["lr"], known()["width"], known()["optimizer"]) == ("given", "other", "other")
+        _, known = watched({"optimizer": {"beta": np.float64(0.9)}, "width": Path("8"), "lr": pd.DataFrame({"a": [1]})})
+        assert (known()["lr"], known()["width"], known()["optimizer"]) == ("other", "other", "given")
 
     def test_an_update_of_the_config_is_given_too(self, watched):
         config, known = watched()

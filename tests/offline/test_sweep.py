@@ -18,6 +18,7 @@ from karn_wandb.sweeps import LocalSweep
 
 pytestmark = pytest.mark.offline
 
+REPOSITORY = Path(karn_wandb.__file__).parent.parent
 TRAINING = """
 import os, sys, time
 import karn_wandb
@@ -48,8 +49,7 @@ def training(tmp_path, monkeypatch):
 
 
 def environ():
-    root = str(Path(karn_wandb.__file__).parent.parent)
-    return {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+    return {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
 
 
 def journal_of(folder):
@@ -107,7 +107,8 @@ def test_values_reach_config_context_and_report_unchanged_and_what_nothing_reads
 def test_the_examples_training_takes_every_parameter_from_its_arguments(tmp_path):
     """Its random seed is the episode's `base_seed`; it makes nothing of the folder it would take by itself."""
     command = ["${env}", "${interpreter}", "-m", "examples.train", "${args}"]
-    values = {"seed": 3, "controller": "heuristic", "disabled_slot": "mid", "epochs": 1}
+    claims = str(REPOSITORY / "sweeps" / "slot_controls.claims.yaml")
+    values = {"seed": 3, "controller": "heuristic", "disabled_slot": "mid", "epochs": 1, "claims": claims}
     parameters = {name: {"value": value} for name, value in values.items()}
     file = sweep_file(tmp_path, program="examples/train.py", command=command, parameters=parameters)
     result = LocalSweep(file, tmp_path / "out", jobs=1, environ=environ()).run()
