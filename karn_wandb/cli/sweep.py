@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 @click.option("--local", is_flag=True, help="Run it on this machine, offline; go on with it when it was interrupted.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Runs, or W&B agents, at a time.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of a local sweep [default: FILE's name].")
+@click.option("--retry-failed", is_flag=True, help="Run those of a local sweep again that have failed.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed of a local search.")
-def sweep(file: Path, *, local: bool, jobs: int, out: Path | None, seed: int) -> None:
+def sweep(file: Path, *, local: bool, jobs: int, out: Path | None, retry_failed: bool, seed: int) -> None:
     """Run a W&B sweep file.
 
     With --local each run is a process with an offline folder of its own below --out; called again, it goes on: a run that
@@ -35,7 +36,7 @@ def sweep(file: Path, *, local: bool, jobs: int, out: Path | None, seed: int) ->
     try:
         with _interruptible():
             if local:
-                _run_here(read, out or Path(f"sweep-{file.stem}"), jobs, seed)
+                _run_here(read, out or Path(f"sweep-{file.stem}"), jobs, seed, retry_failed=retry_failed)
             else:
                 _hand_over(read, jobs)
     except OSError as error:
@@ -61,11 +62,11 @@ def _interruptible() -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def _run_here(file: SweepFile, folder: Path, jobs: int, seed: int) -> None:
+def _run_here(file: SweepFile, folder: Path, jobs: int, seed: int, *, retry_failed: bool) -> None:
     from karn_wandb.sweeps import LocalSweep  # noqa: PLC0415
 
     with _shown() as told:
-        result = LocalSweep(file, folder, jobs=jobs, seed=seed, environ=os.environ, told=told).run()
+        result = LocalSweep(file, folder, jobs=jobs, seed=seed, environ=os.environ, told=told).run(retry_failed=retry_failed)
     states = [run.state for run in result.runs]
     counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "none"
     click.echo(f"{len(states)} runs in {folder}: {counted}.")

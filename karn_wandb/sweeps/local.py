@@ -95,10 +95,13 @@ class LocalSweep:
         """How many runs are in a state."""
         return sum(run.state == state for run in self.runs)
 
-    def run(self) -> Result:
+    def run(self, *, retry_failed: bool = False) -> Result:
         """Run what is not done; returns when all of it is.
 
         An exception, such as KeyboardInterrupt, ends the runs that are going; the next call begins them again.
+
+        Args:
+            retry_failed: Whether runs that failed in earlier calls are begun again, too.
 
         Raises:
             SweepError: The folder holds another sweep, or another process runs it.
@@ -111,6 +114,8 @@ class LocalSweep:
                 cores = os.cpu_count() or 1
                 place = Place(self._folder, self._environ, self._grace, max(cores // self._jobs, 1), lock)
                 self._settle(journal, place)
+                if retry_failed:
+                    self._set_failed_aside(journal, place)
                 self._work(journal, place)
             finally:
                 self._interrupt(journal, place)
@@ -126,25 +131,30 @@ class LocalSweep:
             if run.state == "running":
                 self._conclude(journal, place, run, "")
 
+    def _set_failed_aside(self, journal: Journal, place: Place) -> None:
+        for run in self.runs:
+            if run.state == "failed":
+                place.set_aside(run.run_id)
+                journal.ended(run, "waiting", run.exit_code, None, "failed, and is tried again")
+
     def _work(self, journal: Journal, place: Place) -> None:
         self._told(self, "")
         while True:
             while len(self._running) < self._jobs and (run := self._next(journal)) is not None:
-                attempt = "" if not run.attempts else f"-{run.attempts + 1}"
-                journal.started(run, f"{journal.token}-{run.index:04}{attempt}")
+                again = f"-{run.attempts + 1}" if run.attempts else ""
+                journal.started(run, f"{journal.token}-{run.index:04}{again}")
                 self._running.append(begin(self.file, run, place))
                 self._told(self, "")
             if not self._running:
                 return
-            for attempt_ in [each for each in self._running if each.process.poll() is not None]:
-                self._running.remove(attempt_)
-                attempt_.close()
-                if ending(attempt_.folder) is None:  # begun again it might end so again, for ever
-                    self._fail(
-                        journal, attempt_.run, attempt_.process.returncode, f"its guard ended\n{last_lines(attempt_.folder)}"
-                    )
+            for attempt in [each for each in self._running if each.process.poll() is not None]:
+                self._running.remove(attempt)
+                attempt.close()
+                if ending(attempt.folder) is None:  # begun again it might end so again, for ever
+                    why = f"its guard ended\n{last_lines(attempt.folder)}"
+                    self._fail(journal, attempt.run, attempt.process.returncode, why)
                 else:
-                    self._conclude(journal, place, attempt_.run, attempt_.stopping)
+                    self._conclude(journal, place, attempt.run, attempt.stopping)
             self._judge()
             time.sleep(POLL)
 

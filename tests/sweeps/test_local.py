@@ -14,6 +14,8 @@ import pytest
 from sweep_files import alive, begun, plain_sweep, sweep_file
 
 from karn_wandb.errors import SweepError
+from karn_wandb.pipeline import write_log
+from karn_wandb.records import EpochSnapshot, HostSnapshot, TelemetryEvent, TelemetryEventType
 from karn_wandb.sweeps import LocalSweep
 from karn_wandb.sweeps.journal import JOURNAL
 
@@ -77,6 +79,16 @@ def test_a_run_that_fails_is_recorded_with_its_code_and_its_last_lines_and_the_o
     assert not result.worked
     assert f"run 2 failed with exit code 3 ({result.runs[1].run_id}):\nthe value was 0" in told
     assert swept(file, tmp_path / "out").runs == result.runs
+
+
+def test_failed_runs_are_run_again_when_that_is_asked_for_and_no_others(tmp_path):
+    file = plain_sweep(tmp_path, 2, code=[0, 3])
+    swept(file, tmp_path / "out")
+    mended = {**os.environ, "PLAIN_CODE": "0"}
+    result = LocalSweep(file, tmp_path / "out", jobs=2, environ=mended).run(retry_failed=True)
+    assert [(run.state, run.attempts) for run in result.runs] == [("finished", 1), ("finished", 2)] * 2
+    assert len(list((tmp_path / "out" / "runs").iterdir())) == 4
+    assert len(list((tmp_path / "out" / "superseded").iterdir())) == 2
 
 
 def test_a_command_that_cannot_be_started_is_a_failed_run(tmp_path):
@@ -191,40 +203,34 @@ def test_a_guard_that_is_killed_is_a_failed_run_and_its_process_is_ended(tmp_pat
 
 
 LOGGING = """
-import json, os, sys, time
+import json, os, shutil, sys, time
 from pathlib import Path
-from karn_wandb.pipeline import write_log
-from karn_wandb.records import EpochSnapshot, HostSnapshot, TelemetryEvent, TelemetryEventType
 
 values = json.loads(Path(sys.argv[1]).read_text())
-folder = Path(os.environ["WANDB_DIR"]) / "wandb"
-events = [
-    TelemetryEvent(
-        TelemetryEventType.EPOCH_COMPLETED,
-        data=EpochSnapshot(epoch=n + 1, host=HostSnapshot(epoch=n + 1, val_accuracy=float(values["accuracy"]))),
-        sequence=n,
-    )
-    for n in range(values["epochs"])
-]
-write_log(folder / "records.jsonl", events)
+shutil.copy(Path(__file__).with_name(f"{values['accuracy']}.jsonl"), Path(os.environ["WANDB_DIR"]) / "records.jsonl")
 time.sleep(600 if values["accuracy"] < 50 else 0)
 """
+"""Has the record log of a training of three epochs at once; then trains on for ever when it is a bad one."""
 
 
-def logging_sweep(folder, **config):
+def logging_sweep(folder, *accuracies, **config):
+    for accuracy in accuracies:
+        epochs = [EpochSnapshot(epoch=n, host=HostSnapshot(epoch=n, val_accuracy=float(accuracy))) for n in range(1, 4)]
+        events = [TelemetryEvent(TelemetryEventType.EPOCH_COMPLETED, data=each, sequence=n) for n, each in enumerate(epochs)]
+        write_log(folder / f"{accuracy}.jsonl", events)
     (folder / "logging_.py").write_text(LOGGING)
     return sweep_file(
         folder,
-        command=[sys.executable, str(folder / "logging_.py"), "${args_json_file}"],
+        command=[sys.executable, "-S", str(folder / "logging_.py"), "${args_json_file}"],
+        parameters={"accuracy": {"values": list(accuracies)}},
         metric={"name": "host/val_accuracy", "goal": "maximize", **config.pop("metric", {})},
         **config,
     )
 
 
 def test_hyperband_stops_the_runs_that_fall_behind_and_their_end_says_why(tmp_path):
-    parameters = {"accuracy": {"values": [80, 10]}, "epochs": {"value": 3}}
     stop = {"type": "hyperband", "min_iter": 2, "eta": 3}
-    file = logging_sweep(tmp_path, parameters=parameters, early_terminate=stop)
+    file = logging_sweep(tmp_path, 80, 10, early_terminate=stop)
     result = swept(file, tmp_path / "out", jobs=1)
     assert [(run.state, run.value) for run in result.runs] == [("finished", 80.0), ("stopped", 10.0)]
     assert result.worked
@@ -234,8 +240,7 @@ def test_hyperband_stops_the_runs_that_fall_behind_and_their_end_says_why(tmp_pa
 
 
 def test_a_target_that_is_reached_ends_the_search(tmp_path):
-    parameters = {"accuracy": {"values": [60, 90, 70, 80]}, "epochs": {"value": 1}}
-    file = logging_sweep(tmp_path, parameters=parameters, metric={"target": 85})
+    file = logging_sweep(tmp_path, 60, 90, 70, 80, metric={"target": 85})
     assert [run.value for run in swept(file, tmp_path / "out", jobs=1).runs] == [60.0, 90.0]
 
 
