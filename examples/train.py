@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from karn_wandb import CounterfactualEngine, ModelEvaluator, SeedStage
 
 Controller = Literal["heuristic", "none"]
 Disabled = Literal["none", "early", "mid", "late"]
+Mode = Literal["online", "offline"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ def train(
     disabled_slot: Disabled = "none",
     baseline: Path | None = None,
     claims: str | Path | None = None,
+    mode: Mode = "offline",
     on_epoch: Callable[[int, float], None] = lambda epoch, accuracy: None,  # noqa: ARG005 -- names for the reader
 ) -> karn_wandb.records.EpisodeOutcome:
     """Train one host from start to end, with nothing ever germinating in the disabled slot; gives how it ended."""
@@ -88,7 +91,7 @@ def train(
         claims=claims,
         name=f"{controller}-{seed}" if disabled_slot == "none" else f"{controller}-without-{disabled_slot}-{seed}",
         group="demo",
-        mode="offline",
+        mode=mode,
         dir=str(out),
     ) as run:
         run.attach(model)
@@ -261,6 +264,12 @@ def log_step(run: karn_wandb.Run, step: Step, observation: list[float]) -> None:
     run.log_decision(observation_vector=observation, action=step.action, explanation=step.reason)
 
 
+def _mode() -> Mode:
+    """Offline unless one of W&B's agents started this process, whose sweep waits for the run; WANDB_MODE may say otherwise."""
+    said = os.environ.get("WANDB_MODE") or ("online" if "WANDB_SWEEP_ID" in os.environ else "offline")
+    return "online" if said == "online" else "offline"
+
+
 def parser() -> argparse.ArgumentParser:
     """The options; those of several words may be spelled as W&B's agent does, which names them as the config does."""
     made = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -276,6 +285,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, default=Path("runs"), help="folder for the offline run")
     made.add_argument("--epochs", type=int, default=30, help="epochs to train")
     made.add_argument("--data-root", type=Path, help="folder with CIFAR-10; photo patches without it")
+    made.add_argument("--mode", choices=get_args(Mode), default=_mode(), help="where W&B logs; an agent's runs are online")
     made.add_argument("--baseline", type=Path, help="folder with the paired host-only run")
     made.add_argument("--claims", help="file of the hypotheses that the runs are made for, kept in the run")
     return made
@@ -311,6 +321,7 @@ def main() -> None:
         disabled_slot=options.disabled_slot,
         baseline=options.baseline,
         claims=options.claims,
+        mode=options.mode,
         on_epoch=lambda epoch, accuracy: print(f"epoch {epoch} of {recipe.epochs}: {accuracy:.2f} %", flush=True),
     )
 

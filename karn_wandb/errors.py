@@ -7,7 +7,8 @@ KarnError
 ├── AttributionError      a coalition game cannot be evaluated or solved as asked
 ├── StatisticsError       numbers that no comparison can be made of
 ├── SourceError           runs cannot be read: missing, empty, not ours, damaged
-└── ClaimsError           a claims file does not say what a claims file must
+├── ClaimsError           a claims file does not say what a claims file must
+└── SweepError            a sweep file, or the folder of a sweep, cannot be used
 """
 
 
@@ -52,6 +53,10 @@ class SourceError(KarnError):
 
 class ClaimsError(KarnError, ValueError):
     """A claims file does not say what a claims file must."""
+
+
+class SweepError(KarnError, ValueError):
+    """A sweep file does not say what a sweep file must, or the folder of a sweep cannot be used."""
 
 
 class KarnWarning(UserWarning):

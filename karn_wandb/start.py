@@ -20,6 +20,7 @@ from karn_wandb.run import Run, open_runs
 from karn_wandb.schema.config import OWN_KEYS, config_of, episode_config, overlay, user_config
 from karn_wandb.schema.secrets import record_without_secrets, removal_notice, without_secrets
 from karn_wandb.settings import bounded, with_environment
+from karn_wandb.swept import READS, placed, sweep_values, watch, with_sweep
 
 if TYPE_CHECKING:
     import wandb
@@ -82,16 +83,21 @@ def init(
     given = episode_config(episode) if episode else {}
     kind = run_kinds[-1]
     wandb_options["settings"] = bounded(wandb_options.get("settings"), karn.upload_timeout, os.environ)
-    options = {**options_of(karn, wandb_options, os.environ), **kind.wandb_options}
+    options = {**options_of(karn, placed(wandb_options, os.environ), os.environ), **kind.wandb_options}
     config = {**user, **own, **given} if is_primary(options["settings"]) else {}
     wandb_run = _start(project, config, options, strict=karn.strict)
+    swept = without_secrets(sweep_values(wandb_run.settings), [])
     try:
-        return _assemble(
-            kind, wandb_run, karn, user=user, episode=episode, claims=declared, baseline=baseline, sinks=tuple(sinks)
+        run = _assemble(
+            kind, wandb_run, karn, user=user, episode=episode, swept=swept, claims=declared, baseline=baseline, sinks=tuple(sinks)
         )
     except KarnError:
         wandb_run.finish(exit_code=1)
         raise
+    if is_primary(wandb_run.settings):
+        mine = {"project": project, "claims": claims, "baseline": baseline, **wandb_options, **user}
+        watch(wandb_run, swept, mine, episode, os.environ.get(READS))
+    return run
 
 
 def _start(project: str | None, config: dict[str, Any], options: dict[str, Any], *, strict: bool) -> wandb.Run:
@@ -159,6 +165,7 @@ def _assemble(
     *,
     user: dict[str, Any],
     episode: EpisodeContext | None,
+    swept: dict[str, Any],
     claims: str,
     baseline: str | Path | None,
     sinks: tuple[Sink, ...],
@@ -167,7 +174,7 @@ def _assemble(
     merged = KarnConfig.from_plain(overlay(karn.to_plain(), final.get("karn", {})))
     karn = replace(merged, processes=karn.processes, rank=karn.rank, world_size=karn.world_size)  # not a resumed run's
     config = overlay(user, user_config(final))
-    context = context_of(episode, final, config)
+    context = with_sweep(context_of(episode, final, config), swept)
     primary = is_primary(wandb_run.settings)
     writes = primary and not wandb_run.disabled
     log_path = Path(wandb_run.dir).parent / LOG_NAME if writes else None

@@ -33,19 +33,19 @@ LEVELS = {
     "sinks": 4,
     "experiment": 4,
     "run": 5,
-    "cli": 6,
+    "cli": 7,
     "workspace": 5,
     "sweeps": 6,
     "integrations": 6,
     "testing": 6,
     "__init__": 7,
-    "__main__": 7,
+    "__main__": 8,
 }
 
 # The modules that together are `karn_wandb.run`: what init returns, and the process's collector.
 RUN = {
     *("run", "start", "episode", "instrument", "outbox", "keywords", "provenance", "active", "settings"),
-    *("resume", "restore", "preemption", "processes"),
+    *("resume", "restore", "preemption", "processes", "swept"),
 }
 
 # Other people's packages each room may import.
@@ -60,10 +60,10 @@ THIRD_PARTY = {
     "sinks": {"wandb", "rich", "pyarrow", "msgspec", "numpy", "platformdirs"},
     # google: protobuf, comes with wandb
     "experiment": {"pandas", "numpy", "wandb", "google", "yaml", "pyarrow", "platformdirs", "msgspec"},
-    "run": {"torch", "wandb"},
+    "run": {"torch", "wandb", "yaml"},  # yaml: what a sweep sets is in a file of W&B's
     "cli": {"click", "rich", "wandb", "yaml"},
     "workspace": {"wandb", "wandb_workspaces"},
-    "sweeps": {"wandb", "yaml", "optuna"},
+    "sweeps": {"wandb", "yaml", "optuna", "numpy", "scipy"},
     "integrations": {"torch"},  # and neither Lightning nor transformers
     "testing": {"wandb", "pytest"},
 }
@@ -89,6 +89,8 @@ MAY_USE_NUMPYS_GLOBAL_GENERATOR = {
 }
 MAY_READ_THE_ENVIRONMENT = {
     "start.py": "init hands it on, so that an operator's switches are read in one place",
+    "sweeps/guard.py": "a program of its own, whose environment is its run's",
+    "cli/sweep.py": "the processes of a sweep inherit it",
     "experiment/cache.py": "an operator says where what was read is kept",
     "sinks/presets.py": "an operator says where it is noted which presets W&B has",
 }

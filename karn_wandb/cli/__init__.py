@@ -15,6 +15,7 @@ from karn_wandb.cli.import_ import import_
 from karn_wandb.cli.relocate import relocate
 from karn_wandb.cli.report import report
 from karn_wandb.cli.show import show
+from karn_wandb.cli.sweep import sweep
 from karn_wandb.cli.workspace import workspace
 from karn_wandb.errors import KarnError
 
@@ -42,4 +43,5 @@ main.add_command(import_)
 main.add_command(relocate)
 main.add_command(report)
 main.add_command(show)
+main.add_command(sweep)
 main.add_command(workspace)

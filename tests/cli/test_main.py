@@ -16,7 +16,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "karn_wandb", *arguments], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("arguments", ["--help", "report --help", "show --help", "--version"])
+@pytest.mark.parametrize("arguments", ["--help", "report --help", "show --help", "sweep --help", "--version"])
 def test_help_loads_nothing_heavy(arguments):
     code = (
         "import sys; from karn_wandb.cli import main; main(sys.argv[1:], standalone_mode=False); "
@@ -28,7 +28,7 @@ def test_help_loads_nothing_heavy(arguments):
 
 
 def test_only_commands_that_exist_are_listed():
-    assert sorted(main.commands) == ["import", "relocate", "report", "show", "workspace"]
+    assert sorted(main.commands) == ["import", "relocate", "report", "show", "sweep", "workspace"]
 
 
 def test_python_m_is_the_same_command():

@@ -70,6 +70,18 @@ def test_the_slot_controls_train_every_seed_with_all_slots_and_without_each():
     assert {slot for _, slot in arms} == {"none", "early", "mid", "late"}
 
 
+@pytest.mark.parametrize(
+    ("variables", "mode"),
+    [({}, "offline"), ({"WANDB_SWEEP_ID": "s"}, "online"), ({"WANDB_SWEEP_ID": "s", "WANDB_MODE": "offline"}, "offline")],
+)
+def test_a_run_of_an_agents_sweep_is_online_unless_wandb_is_told_otherwise(monkeypatch, variables, mode):
+    for name in ("WANDB_SWEEP_ID", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert parsed([]).mode == mode
+
+
 @pytest.mark.parametrize("path", CLAIMS, ids=lambda path: path.stem)
 def test_the_claims_name_arms_that_the_sweep_trains(path):
     sweep = loaded(path.with_name(path.name.replace(".claims", "")))
