@@ -313,7 +313,8 @@ class KarnCollector:
         if failure is not None:
             lost = "Claims, health, triggers and dense traces end here; what is logged is kept."
             self._troubles.tell("live analysis", failure, lost)
-        self._troubles.say("accuracies", self._analyst.doubt)
+        if self._analyst.doubt:
+            self._troubles.say("accuracies", self._analyst.doubt)
 
     def _report_sinks(self) -> None:
         for follower in self.followers:

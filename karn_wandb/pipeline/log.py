@@ -53,7 +53,8 @@ class RecordLog:
 
     def __init__(self, path: Path | None, *, remember_all: bool = False) -> None:
         self.path = path
-        self.changed = threading.Condition()
+        self._lock = threading.RLock()
+        self.changed = threading.Condition(self._lock)
         self.next_sequence = 0
         self.dropped = 0
         self.last_error: OSError | None = None
@@ -88,7 +89,7 @@ class RecordLog:
                 "an event is appended at its own place only", got=f"sequence {event.sequence}, not {self.next_sequence}"
             )
         line = encode_event(event)
-        with self.changed:
+        with self._lock:
             self._tail.append(event)
             self.next_sequence += 1
             if self._file is None:
@@ -106,7 +107,7 @@ class RecordLog:
 
     def flush(self) -> None:
         """Write what waits. A disk that refuses is remembered in `last_error`."""
-        with self.changed:
+        with self._lock:
             self._flushed_at = time.monotonic()
             if self._waiting and self._file is not None:
                 self._write(self._file)
@@ -138,7 +139,7 @@ class RecordLog:
 
     def read(self, sequence: int, limit: int) -> list[TelemetryEvent]:
         """Up to `limit` events from `sequence` on, in order; those that were given up are missing."""
-        with self.changed:
+        with self._lock:
             remembered = self.next_sequence - len(self._tail)
             start = max(sequence - remembered, 0)
             recent = list(islice(self._tail, start, start + limit))
@@ -157,7 +158,7 @@ class RecordLog:
     def events(self) -> Iterator[TelemetryEvent]:
         """All events so far, from the file; when there is none, the newest, from memory."""
         self.flush()
-        with self.changed:
+        with self._lock:
             if self.path is None:
                 return iter(tuple(self._tail))
             waiting, stop = tuple(self._waiting), self._size
@@ -172,7 +173,7 @@ class RecordLog:
     def close(self) -> None:
         """Flush for the last time, count what the disk still refuses as dropped, and close the file."""
         self.flush()
-        with self.changed:
+        with self._lock:
             self.dropped += len(self._waiting)
             self._waiting.clear()
             if self._file is not None:
