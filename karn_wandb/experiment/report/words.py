@@ -51,8 +51,8 @@ def p_cell(p: float | None) -> str:
 
 
 def percent(confidence: float) -> str:
-    """A confidence as percent: "95 %"."""
-    return f"{confidence * 100:.10g} %"
+    """A confidence as percent: "95 %", or "98.8 %" of a look."""
+    return f"{confidence * 100:.4g} %"
 
 
 def unit_of(metric: str) -> str:
@@ -129,7 +129,7 @@ def look_sentence(look: PresentLook) -> str:
     when = "" if look.runs in look.planned else ", between planned ones" if look.runs < last else ", beyond the plan"
     return (
         f"This is look {look.number} of {len(look.planned)}{when}, with {look.runs:,} of {last:,} planned runs an arm: its "
-        f"interval is at {percent(round(look.confidence, 4))}, so that all looks together keep {percent(look.overall)}."
+        f"interval is at {percent(look.confidence)}, so that all looks together keep {percent(look.overall)}."
     )
 
 
