@@ -2,7 +2,7 @@
 
 Topics quote each other at length: a fifth of the characters stand in paragraphs that were there before. A paragraph that is
 repeated is left out, or a host could know parts of the validation text by heart. What is left is cut into blocks with a gap
-between them; seven of ten are for training, two for validation, one for steering, so that all parts see the whole range of
+between them; eight of ten are for training, one for validation and one for steering, so that all parts see the whole range of
 topics and no two share a character.
 """
 
@@ -25,11 +25,11 @@ GAP = 128
 OWNER = (0, 0, 0, 0, 1, 0, 0, 0, 0, 2)
 """Which part every block of ten belongs to: 0 training, 1 steering, 2 validation."""
 
-TRAINING_STRIDE = 16
+STRIDE = 16
 """Characters between the beginnings of two training examples, which overlap."""
 
 PER_EPOCH = 768
-"""Training examples of an epoch: some two thirds of the training text."""
+"""Training examples of an epoch: a sixth of the training text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,15 @@ def help_topics(context: int = CONTEXT, per_epoch: int = PER_EPOCH) -> Text:
 
 
 def cut(text: str, name: str, context: int, per_epoch: int) -> Text:
-    """A text as training, steering and validation examples; the last two do not overlap."""
+    """A text as training, steering and validation examples.
+
+    Validation examples predict all they can of their blocks, each character once; steering examples half as much, because a
+    controller evaluates on them several times an epoch.
+    """
     characters = tuple(sorted(set(text)))
     index = {character: number for number, character in enumerate(characters)}
     encoded = torch.tensor([index[character] for character in text])
-    parts = [windows(encoded, part, context, stride) for part, stride in enumerate((TRAINING_STRIDE, 2 * context, context))]
+    parts = [windows(encoded, part, context, stride) for part, stride in enumerate((STRIDE, 2 * context, context))]
     bigram = bigram_bits([encoded[block] for block in blocks(len(text), 0)], parts[2], len(characters))
     return Text(name, TEXT, characters, *parts, per_epoch=per_epoch, references={"bigram_bits_per_character": bigram}, text=text)
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from examples.gpt import CONTEXT
-from examples.text import BLOCK, GAP, OWNER, blocks, cut, distinct_paragraphs, help_topics, windows
+from examples.text import BLOCK, GAP, OWNER, STRIDE, blocks, cut, distinct_paragraphs, help_topics, windows
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def positions(part, length, stride, context=CONTEXT):
 
 
 def test_parts_share_no_character_and_keep_their_distance(data):
-    found = [positions(part, len(data.text), stride)[1] for part, stride in enumerate((16, CONTEXT, CONTEXT))]
+    found = [positions(part, len(data.text), stride)[1] for part, stride in enumerate((STRIDE, 2 * CONTEXT, CONTEXT))]
     for one, other in combinations(found, 2):
         assert not one & other
     owner = dict(sorted((place, part) for part, places in enumerate(found) for place in places))
