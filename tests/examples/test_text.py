@@ -45,7 +45,7 @@ def test_every_character_of_a_validation_block_but_its_first_is_predicted_once_a
     assert 0.95 * of_blocks < len(predicted) <= of_blocks
 
 
-@given(st.integers(0, 5 * (BLOCK + GAP) * len(OWNER)))
+@given(st.integers(0, 2 * (BLOCK + GAP) * len(OWNER)))
 def test_blocks_lie_inside_the_text_one_after_the_other(length):
     found = sorted((block.start, block.stop) for part in range(3) for block in blocks(length, part))
     assert all(0 <= start < stop <= length and stop - start <= BLOCK for start, stop in found)

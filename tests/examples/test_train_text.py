@@ -18,8 +18,8 @@ from karn_wandb.records import StageTransition
 
 pytestmark = pytest.mark.offline
 
-EPOCHS = 9
-RECIPE = replace(TEXT.recipe, epochs=EPOCHS, width=8, lr=2e-3, blend_epochs=1, matrix_every=3)
+EPOCHS = 8
+RECIPE = replace(TEXT.recipe, epochs=EPOCHS, width=8, lr=2e-3, blend_epochs=1, matrix_every=4)
 
 
 @pytest.fixture(scope="module")
