@@ -33,7 +33,7 @@ def test_the_plan_is_the_demos_on_text(monkeypatch):
     monkeypatch.setattr("sys.argv", ["language"])
     given = options_of("", out="runs", seeds=3, each="", images=False)
     plan = language.plan(2)
-    options = [parsed(Workers(given, progress=None)._command(planned, paired=False)[3:]) for planned in plan]
+    options = [parsed(Workers(given, None, language.CLAIMS)._command(planned, paired=False)[3:]) for planned in plan]
     assert [(o.task, o.controller, o.seed) for o in options] == [
         ("text", controller, seed) for controller in ("none", "heuristic") for seed in (0, 1)
     ]
