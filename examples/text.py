@@ -1,7 +1,7 @@
 """The text of Python's own help topics (`pydoc_data.topics` of this Python), a character at a time.
 
 Topics quote each other at length: a fifth of the characters stand in paragraphs that were there before. A paragraph that is
-repeated is left out, or a host could know parts of the validation text by heart. What is left is cut into blocks with a gap
+repeated is left out, or a host could know half of the validation text by heart. What is left is cut into blocks with a gap
 between them; eight of ten are for training, one for validation and one for steering, so that all parts see the whole range of
 topics and no two share a character.
 """

@@ -85,6 +85,7 @@ def train(
         dir=str(out),
     ) as run:
         run.attach(model)
+        run.wandb.define_metric(f"{task.name}/*", step_metric="epoch")
         loss, accuracy = evaluate(model, data.validation)
         if baseline is None:
             run.log_baseline(initial_loss=loss, initial_accuracy=accuracy)

@@ -103,11 +103,19 @@ def test_bits_per_character_are_the_users_own_rows_beside_the_bigram_line(runs, 
     from karn_wandb.experiment.wandb_file import read_wandb_file
 
     (run,) = [run for run in runs[0].runs if run.run_id == run_of(runs[0], "none")]
-    rows = [row for row in read_wandb_file(run.wandb_path).rows if "text/bits_per_character" in row]
+    file = read_wandb_file(run.wandb_path)
+    rows = [row for row in file.rows if "text/bits_per_character" in row]
     losses = [s.host.val_loss for s in of(runs, "none", EpochSnapshot) if s.epoch > 0]
     assert [row["epoch"] for row in rows] == list(range(1, EPOCHS + 1))
     assert [row["text/bits_per_character"] for row in rows] == pytest.approx([loss / math.log(2) for loss in losses])
     assert {row["text/bigram_bits_per_character"] for row in rows} == {data.references["bigram_bits_per_character"]}
+    assert file.metrics["text/*"].step_metric == "epoch"
+
+
+@pytest.mark.parametrize("controller", ["none", "heuristic"])
+def test_they_are_taken_for_none_of_ours(runs, controller):
+    run_id = run_of(runs[0], controller)
+    assert runs[0].records(run_id, via="wandb") == runs[0].records(run_id, via="log")
 
 
 def test_the_task_is_an_option():
