@@ -63,7 +63,7 @@ def train(
     last_germination = recipe.epochs * 6 // 10
     heuristic = Heuristic(open_slots, seed, last_germination, task) if controller == "heuristic" else None
     hyperparameters = {**asdict(recipe), "disabled_slot": disabled_slot}
-    config = {"controller": controller, "base_seed": seed, "dataset": data.name, **data.references, **hyperparameters}
+    told = {"controller": controller, "base_seed": seed, "task": task.name, "dataset": data.name}
     episode = karn_wandb.capture_episode(
         model,
         base_seed=seed,
@@ -76,7 +76,7 @@ def train(
     with karn_wandb.init(
         task.project,
         episode=episode,
-        config=config,
+        config={**told, **data.references, **hyperparameters},
         baseline=baseline,
         claims=claims,
         name=f"{controller}-{seed}" if disabled_slot == "none" else f"{controller}-without-{disabled_slot}-{seed}",

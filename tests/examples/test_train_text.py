@@ -95,6 +95,7 @@ def test_coalitions_are_played_for_the_loss_and_each_sequence_is_told(runs, data
 def test_the_context_says_what_was_read(runs, data):
     for _, episode in runs[0].episodes.iterrows():
         assert episode["episode.data_hash"] == data.sha256()
+        assert (episode["config.task"], episode["config.width"]) == ("text", RECIPE.width)
         assert (episode["episode.task_type"], episode["episode.host_architecture"]) == ("lm", "gpt_6layer")
         assert episode["config.bigram_bits_per_character"] == data.references["bigram_bits_per_character"]
 
