@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, scaled_dot_product_attention
+from torch.nn.functional import cross_entropy
 
-from examples.blueprints import BLUEPRINTS, Residual, zeroed
+from examples import text_blueprints
+from examples.blueprints import BLUEPRINTS
+from examples.gpt import GPT
 from examples.host import ConvHost
 from examples.slots import SeedSlot
 from karn_wandb import SeedStage
@@ -64,10 +65,9 @@ def image_training(batch_size: int, width: int = 64) -> Training:
 def text_training(batch_size: int = 8, context: int = 128, width: int = 128, heads: int = 4, blocks: int = 6) -> Training:
     """A small decoder-only transformer on random tokens; equal numbers at every call."""
     torch.manual_seed(0)
-    model = GPT(context, width, heads, blocks)
+    model = GPT(VOCABULARY, width, context=context, heads=heads, blocks=blocks)
     for slot in model.slots():
-        adapter = (nn.Linear(width, width // 2), nn.GELU(), zeroed(nn.Linear(width // 2, width)))
-        blend_in(slot, "adapter", Residual(*adapter))
+        blend_in(slot, "adapter", text_blueprints.BLUEPRINTS["adapter"](width))
     tokens = torch.randint(VOCABULARY, (batch_size, context + 1))
     return Training(model, tokens[:, :-1], tokens[:, 1:])
 
@@ -84,52 +84,3 @@ def blend_in(slot: SeedSlot, blueprint_id: str, seed: nn.Module) -> None:
     slot.enter(SeedStage.TRAINING)
     slot.enter(SeedStage.BLENDING)
     slot.alpha = 0.5
-
-
-class GPT(nn.Module):
-    """A decoder-only transformer with normalisation before each part (Radford et al., GPT-2, 2019).
-
-    Args:
-        context: Most tokens it sees.
-        width: Features of a token.
-        heads: Attention heads of a block.
-        blocks: Number of blocks, with the slots `early`, `mid` and `late` behind the last of each third.
-    """
-
-    def __init__(self, context: int, width: int, heads: int, blocks: int) -> None:
-        super().__init__()
-        self.tokens = nn.Embedding(VOCABULARY, width)
-        self.positions = nn.Embedding(context, width)
-        self.thirds = nn.ModuleList(nn.Sequential(*(Block(width, heads) for _ in range(blocks // 3))) for _ in range(3))
-        self.seed_slots = nn.ModuleDict({name: SeedSlot(name, width) for name in ("early", "mid", "late")})
-        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, VOCABULARY, bias=False))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Logits (n, t, vocabulary)."""
-        x = self.tokens(tokens) + self.positions.weight[: tokens.shape[1]]
-        for third, slot in zip(self.thirds, self.seed_slots.values(), strict=True):
-            x = slot(third(x))
-        return self.head(x)
-
-    def slots(self) -> list[SeedSlot]:
-        """The slots, from input to output."""
-        return [cast("SeedSlot", slot) for slot in self.seed_slots.values()]
-
-
-class Block(nn.Module):
-    """Causal attention, then a perceptron, each added to what it is given."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.before_attention = nn.LayerNorm(width)
-        self.query_key_value = nn.Linear(width, 3 * width)
-        self.projection = nn.Linear(width, width)
-        self.perceptron = Residual(nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features (n, t, width) as the block leaves them."""
-        parts = self.query_key_value(self.before_attention(x)).unflatten(-1, (3, self.heads, -1))
-        query, key, value = parts.permute(2, 0, 3, 1, 4)
-        mixed = scaled_dot_product_attention(query, key, value, is_causal=True).transpose(1, 2).flatten(2)
-        return self.perceptron(x + self.projection(mixed))

@@ -11,10 +11,7 @@ nothing was chosen by.
 
 from __future__ import annotations
 
-import hashlib
 import pickle
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +22,10 @@ from numpy.typing import NDArray
 from skimage.io import imread
 from torch import Generator, Tensor
 
+from examples.dataset import Dataset, Part
+from examples.tasks import IMAGES
+
 Pixels = NDArray[np.uint8]
-Batch = tuple[Tensor, Tensor]
 
 SIDE = 32
 BLOCK = 48
@@ -47,44 +46,6 @@ PHOTOGRAPHS = {
 CIFAR_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Images (n, 3, 32, 32), each of zero mean and unit variance, and their class indices (n,)."""
-
-    images: Tensor
-    labels: Tensor
-
-    def batches(self, size: int) -> list[Batch]:
-        """The part in its own order, in batches of at most `size`."""
-        return list(zip(self.images.split(size), self.labels.split(size), strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """What is learned from, what a controller may look at, and what is reported."""
-
-    name: str
-    classes: tuple[str, ...]
-    training: Part
-    steering: Part
-    validation: Part
-
-    def sha256(self) -> str:
-        """Hash of every image and label, for the episode context."""
-        digest = hashlib.sha256()
-        for part in (self.training, self.steering, self.validation):
-            digest.update(part.images.numpy().tobytes())
-            digest.update(part.labels.numpy().tobytes())
-        return digest.hexdigest()
-
-
-def shuffled(part: Part, size: int, generator: Generator) -> Iterator[Batch]:
-    """One epoch of full batches in random order, each image mirrored and turned at random."""
-    order = torch.randperm(len(part.labels), generator=generator)
-    for chosen in order[: len(order) // size * size].split(size):
-        yield mirrored(part.images[chosen], generator), part.labels[chosen]
-
-
 def mirrored(images: Tensor, generator: Generator) -> Tensor:
     """Each square image in one of its eight orientations, at random."""
     for turn in (lambda x: x.flip(3), lambda x: x.flip(2), lambda x: x.transpose(2, 3)):
@@ -94,7 +55,10 @@ def mirrored(images: Tensor, generator: Generator) -> Tensor:
 
 
 def standardized(pixels: Pixels, labels: list[int]) -> Part:
-    """Images (n, 32, 32, 3) of bytes as a part; brightness and contrast are removed, or they alone would tell classes."""
+    """Images (n, 32, 32, 3) of bytes as a part: (n, 3, 32, 32), each of zero mean and unit variance.
+
+    Brightness and contrast are removed, or they alone would tell classes.
+    """
     images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).float()
     mean, std = images.mean((1, 2, 3), keepdim=True), images.std((1, 2, 3), keepdim=True)
     return Part((images - mean) / (std + 10), torch.tensor(labels))
@@ -109,7 +73,7 @@ def photo_patches(training: int = 3000, steering: int = 1000, validation: int = 
         crops = [crop for photo in photographs for crop in random_crops(photo, part, size // len(photographs), generator)]
         labels = [label for label in range(len(photographs)) for _ in range(size // len(photographs))]
         parts.append(standardized(np.stack(crops), labels))
-    return Dataset("photo_patches", tuple(PHOTOGRAPHS), *parts)
+    return Dataset("photo_patches", IMAGES, tuple(PHOTOGRAPHS), *parts, augment=mirrored)
 
 
 def photograph(name: str) -> Pixels:
@@ -151,10 +115,12 @@ def cifar10(root: Path, steering: int = 5000) -> Dataset:
     held = len(labels) - steering
     return Dataset(
         "cifar10",
+        IMAGES,
         CIFAR_CLASSES,
         standardized(pixels[:held], labels[:held]),
         standardized(pixels[held:], labels[held:]),
         standardized(*read_batch(folder / "test_batch")),
+        augment=mirrored,
     )
 
 

@@ -16,11 +16,12 @@ from examples.workers import Planned, options_of, train_and_report
 CLAIMS = Path(__file__).parent / "claims.yaml"
 
 
-def plan(seeds: int) -> list[Planned]:
+def plan(seeds: int, task: str = "images") -> list[Planned]:
     """Every random seed twice: the host alone, then grown."""
-    alone = [Planned(f"none      seed {seed}", {"--seed": seed, "--controller": "none"}) for seed in range(seeds)]
+    given = [{"--task": task, "--seed": seed} for seed in range(seeds)]
+    alone = [Planned(f"none      seed {seed}", {**given[seed], "--controller": "none"}) for seed in range(seeds)]
     return alone + [
-        Planned(f"heuristic seed {seed}", {"--seed": seed, "--controller": "heuristic"}, after=pair)
+        Planned(f"heuristic seed {seed}", {**given[seed], "--controller": "heuristic"}, after=pair)
         for seed, pair in enumerate(alone)
     ]
 

@@ -14,16 +14,21 @@ from karn_wandb.records import Gate
 class Thresholds:
     """What the gates ask for; tuned on random seeds 100 and 101, which no report uses.
 
+    A *score* is the task's metric in the direction in which more is better: percent accuracy, or minus bits per character.
+    The defaults are in percentage points of accuracy.
+
     Attributes:
         parameter_budget: Parameters that all seed modules together may have.
+        stalled: Score that the last two epochs must have gained, at least, or the network has stalled.
         training_epochs: Epochs a seed module trains in isolation.
-        potential: Accuracy with it at alpha 1 minus without it, at least, percentage points; before blending.
-        host_loss: Accuracy that blending may cost, at most, percentage points.
-        contribution: Removal cost, at least, percentage points.
+        potential: Score with it at alpha 1 minus without it, at least; before blending.
+        host_loss: Score that blending may cost, at most.
+        contribution: Removal cost, at least, in units of the score.
         held_epochs: Epochs in a row that the contribution must hold.
     """
 
     parameter_budget: int = 30_000
+    stalled: float = 2.0
     training_epochs: int = 3
     potential: float = -5.0
     host_loss: float = 3.0
@@ -36,25 +41,25 @@ class Reading:
     """What is measured of a slot after an epoch, on the steering part.
 
     Attributes:
-        accuracy: Accuracy of the network as it is, percent.
-        accuracy_without: Accuracy with the slot switched off, percent.
-        accuracy_full: Accuracy with the slot at alpha 1, percent; measured while it is TRAINING.
-        accuracy_before: Accuracy when the blending began, percent; None before it.
+        score: Score of the network as it is.
+        score_without: Score with the slot switched off.
+        score_full: Score with the slot at alpha 1; measured while it is TRAINING.
+        score_before: Score when the blending began; None before it.
         gradient_norm: L2 norm of the seed module's gradients at the epoch's last batch.
         held: Epochs in a row with a removal cost above the threshold.
     """
 
-    accuracy: float
-    accuracy_without: float
-    accuracy_full: float
-    accuracy_before: float | None
+    score: float
+    score_without: float
+    score_full: float
+    score_before: float | None
     gradient_norm: float
     held: int
 
     @property
     def removal_cost(self) -> float:
-        """Accuracy with minus without the slot, percentage points."""
-        return self.accuracy - self.accuracy_without
+        """Score with minus without the slot."""
+        return self.score - self.score_without
 
 
 Check = tuple[str, float, float, bool]
@@ -83,7 +88,7 @@ def g1(slot: SeedSlot) -> GateEvaluationTrace:
 
 def g2(slot: SeedSlot, reading: Reading, thresholds: Thresholds) -> GateEvaluationTrace:
     """Blend: trained for long enough, gradients healthy, and worth trying."""
-    potential = reading.accuracy_full - reading.accuracy_without
+    potential = reading.score_full - reading.score_without
     healthy = math.isfinite(reading.gradient_norm) and reading.gradient_norm > 0
     return _trace(
         slot,
@@ -97,8 +102,8 @@ def g2(slot: SeedSlot, reading: Reading, thresholds: Thresholds) -> GateEvaluati
 
 def g3(slot: SeedSlot, reading: Reading, thresholds: Thresholds) -> GateEvaluationTrace:
     """Hold: alpha has reached 1, and the network is not worse for it."""
-    before = reading.accuracy if reading.accuracy_before is None else reading.accuracy_before
-    cost = before - reading.accuracy
+    before = reading.score if reading.score_before is None else reading.score_before
+    cost = before - reading.score
     return _trace(
         slot,
         "G3",
@@ -109,7 +114,7 @@ def g3(slot: SeedSlot, reading: Reading, thresholds: Thresholds) -> GateEvaluati
 
 
 def g4(slot: SeedSlot, reading: Reading, thresholds: Thresholds) -> GateEvaluationTrace:
-    """Contribute: switching it off costs accuracy now. This is removal cost, not causal contribution."""
+    """Contribute: switching it off costs score now. This is removal cost, not causal contribution."""
     cost = reading.removal_cost
     return _trace(slot, "G4", None, ("removal_cost", cost, thresholds.contribution, cost >= thresholds.contribution))
 

@@ -9,17 +9,10 @@ from dataclasses import dataclass
 import torch
 
 from examples import gates
-from examples.blueprints import BLUEPRINTS
-from examples.gates import Reading, Thresholds
+from examples.gates import Reading
 from examples.slots import SeedSlot
+from examples.tasks import IMAGES, Task
 from karn_wandb import FactoredAction, GateEvaluationTrace, SeedStage
-
-PLAN: Mapping[str, tuple[str, ...]] = {
-    "late": ("conv_heavy", "bottleneck", "norm"),
-    "mid": ("conv_heavy", "conv_light", "norm"),
-    "early": ("conv_heavy", "attention", "norm"),
-}
-"""Slots in the order in which they are filled, and the blueprints tried in each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +33,7 @@ class Heuristic:
         slots: The slots it controls; in any other of the host's nothing ever germinates.
         base_seed: Random seed of new seed modules' weights.
         last_germination: Last epoch at which a seed module may still germinate: later ones would have no time.
-        thresholds: What the gates ask for.
+        task: What is learned: gives the plan, the blueprints and what the gates ask for.
         patience: Epochs a seed module may hold without contributing before it is pruned.
     """
 
@@ -49,11 +42,12 @@ class Heuristic:
         slots: list[SeedSlot],
         base_seed: int,
         last_germination: int,
-        thresholds: Thresholds = Thresholds(),  # noqa: B008 -- immutable
+        task: Task = IMAGES,
         patience: int = 6,
     ) -> None:
         self.slots = {slot.slot_id: slot for slot in slots}
-        self.thresholds = thresholds
+        self.thresholds = task.thresholds
+        self._task = task
         self._base_seed = base_seed
         self._last_germination = last_germination
         self._patience = patience
@@ -66,31 +60,31 @@ class Heuristic:
         self._held[slot_id] = self._held[slot_id] + 1 if removal_cost >= self.thresholds.contribution else 0
         return self._held[slot_id]
 
-    def accuracy_before(self, slot_id: str) -> float | None:
-        """Accuracy when the slot's blending began, percent."""
+    def score_before(self, slot_id: str) -> float | None:
+        """Score when the slot's blending began."""
         return self._before_blending.get(slot_id)
 
-    def steps(self, epoch: int, accuracy: float, readings: Mapping[str, Reading]) -> Iterator[Step]:
+    def steps(self, epoch: int, score: float, readings: Mapping[str, Reading]) -> Iterator[Step]:
         """Everything that is to happen after an epoch; each step is done when it is yielded.
 
         Args:
             epoch: The epoch just completed.
-            accuracy: Accuracy on the steering part, percent.
+            score: Score on the steering part.
             readings: What was measured of each slot that holds a seed module.
         """
-        self._recent.append(accuracy)
+        self._recent.append(score)
         for slot in self.slots.values():
-            yield from self._advance(slot, accuracy, readings.get(slot.slot_id))
+            yield from self._advance(slot, score, readings.get(slot.slot_id))
         if epoch <= self._last_germination and self._stalled():
             yield from self._germinate()
 
-    def _advance(self, slot: SeedSlot, accuracy: float, reading: Reading | None) -> Iterator[Step]:
+    def _advance(self, slot: SeedSlot, score: float, reading: Reading | None) -> Iterator[Step]:
         match slot.stage:
             case SeedStage.GERMINATED:
                 yield from self._through(slot, gates.g1(slot))
             case SeedStage.TRAINING if reading and slot.epochs_in_stage >= self.thresholds.training_epochs:
                 gate = gates.g2(slot, reading, self.thresholds)
-                self._before_blending[slot.slot_id] = accuracy
+                self._before_blending[slot.slot_id] = score
                 yield from self._through(slot, gate) if gate.passed else self._prune(slot, gate)
             case SeedStage.BLENDING if reading and slot.alpha >= 1:
                 gate = gates.g3(slot, reading, self.thresholds)
@@ -131,14 +125,14 @@ class Heuristic:
         return Step(slot, gate, before, FactoredAction(op=op, slot=slot.slot_id), reason)
 
     def _stalled(self) -> bool:
-        """Whether accuracy gained less than two points in the last two epochs."""
-        return len(self._recent) == 3 and self._recent[-1] - self._recent[0] < 2
+        """Whether the last two epochs gained too little."""
+        return len(self._recent) == 3 and self._recent[-1] - self._recent[0] < self.thresholds.stalled
 
     def _germinate(self) -> Iterator[Step]:
         """Plant the next blueprint of the first free slot, one seed module at a time in isolation."""
         if any(slot.stage in (SeedStage.GERMINATED, SeedStage.TRAINING) for slot in self.slots.values()):
             return
-        for slot_id, blueprints in PLAN.items():
+        for slot_id, blueprints in self._task.plan.items():
             slot = self.slots.get(slot_id)
             if slot is None or slot.stage is not SeedStage.DORMANT or slot.germinations >= len(blueprints):
                 continue
@@ -149,11 +143,14 @@ class Heuristic:
             action = FactoredAction(op="GERMINATE", slot=slot_id, blueprint=blueprint, blend="cosine", tempo=slot.blend_epochs)
             if gate.passed:
                 slot.germinate(blueprint, seed)
-            yield Step(slot, gate, SeedStage.DORMANT, action, f"accuracy has stalled; {gate.message}")
+            yield Step(slot, gate, SeedStage.DORMANT, action, f"learning has stalled; {gate.message}")
             return
 
     def _made(self, slot: SeedSlot, blueprint: str) -> torch.nn.Module:
-        """A new seed module, without a trace in PyTorch's own generator: the host's data order must not change."""
+        """A new seed module, without a trace in PyTorch's own generator: the host's data order must not change.
+
+        Its weights follow from the random seed and from the slot's width and count of germinations.
+        """
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(1000 * self._base_seed + 10 * slot.channels + slot.germinations)
-            return BLUEPRINTS[blueprint](slot.channels)
+            return self._task.blueprints[blueprint](slot.channels)

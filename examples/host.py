@@ -1,4 +1,4 @@
-"""A small convolutional host: three blocks, and a slot behind each."""
+"""Hosts: networks with slots; and a small convolutional one, with three blocks and a slot behind each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,27 @@ from torch import Tensor, nn
 from examples.slots import SeedSlot
 
 
-class ConvHost(nn.Module):
+class Host(nn.Module):
+    """A network with slots in it.
+
+    Attributes:
+        seed_slots: The slots by name, from input to output.
+    """
+
+    seed_slots: nn.ModuleDict
+
+    def slots(self) -> list[SeedSlot]:
+        """The slots, from input to output."""
+        return [cast("SeedSlot", slot) for slot in self.seed_slots.values()]
+
+    def host_parameters(self) -> Iterator[nn.Parameter]:
+        """Parameters of the host without those of seed modules."""
+        for module in self.children():
+            if module is not self.seed_slots:
+                yield from module.parameters()
+
+
+class ConvHost(Host):
     """Classifies images (n, 3, 32, 32); each block doubles the channels and halves the sides.
 
     Args:
@@ -34,19 +54,10 @@ class ConvHost(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logits (n, classes)."""
         x = images
-        for host_block, slot in zip(self.blocks, self.seed_slots.values(), strict=True):
+        for host_block, slot in zip(self.blocks, self.slots(), strict=True):
             x = slot(host_block(x))
         logits: Tensor = self.head(x)
         return logits
-
-    def slots(self) -> list[SeedSlot]:
-        """The slots, from input to output."""
-        return [cast("SeedSlot", slot) for slot in self.seed_slots.values()]
-
-    def host_parameters(self) -> Iterator[nn.Parameter]:
-        """Parameters of the host without those of seed modules."""
-        yield from self.blocks.parameters()
-        yield from self.head.parameters()
 
 
 def block(before: int, after: int) -> nn.Module:

@@ -41,7 +41,7 @@ class SeedSlot(nn.Module):
 
     Args:
         slot_id: Its name, such as "early".
-        channels: Channels of what passes through.
+        channels: Channels (features) of what passes through.
         blend_epochs: Epochs from alpha 0 to alpha 1.
         curve: "linear" or "cosine".
 
@@ -70,7 +70,7 @@ class SeedSlot(nn.Module):
         self._forced: float | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """What passes through (n, channels, height, width), with the seed module blended in."""
+        """What passes through (n, channels, height, width) or (n, t, channels), with the seed module blended in."""
         alpha = self.alpha if self._forced is None else self._forced
         if self.seed is None or alpha == 0:
             return x

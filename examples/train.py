@@ -4,6 +4,7 @@
     python -m examples.train --seed 0 --controller none --out runs        the host alone: same start, same batches
     python -m examples.train --seed 0 --disabled-slot early --out runs    a control run: nothing germinates in that slot
     python -m examples.train --seed 0 --controller none --width 16 --out runs    a larger host, for the scaling curve
+    python -m examples.train --task text --seed 0 --out runs              a language model instead of an image classifier
 
 With the same random seed all arms see the same initial weights and the same batches in the same order, and a seed module
 of a slot starts with the same weights. So the host alone is the same run until the first seed module is blended in, and
@@ -16,7 +17,7 @@ import argparse
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -25,32 +26,19 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import karn_wandb
-from examples.data import Dataset, Part, load, shuffled
+from examples import data as images
+from examples import text
+from examples.dataset import Dataset, Part
 from examples.gates import Reading
 from examples.heuristic import Heuristic, Step
-from examples.host import ConvHost
+from examples.host import Host
 from examples.slots import SeedSlot
+from examples.tasks import TASKS, Recipe
 from karn_wandb import CounterfactualEngine, ModelEvaluator, SeedStage
 
 Controller = Literal["heuristic", "none"]
 Disabled = Literal["none", "early", "mid", "late"]
 Mode = Literal["online", "offline"]
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How the host is trained; the same for every arm."""
-
-    epochs: int = 30
-    width: int = 8
-    batch_size: int = 64
-    lr: float = 1.5e-3
-    weight_decay: float = 1e-2
-    label_smoothing: float = 0.1
-    warmup_epochs: int = 2
-    max_grad_norm: float = 1.0
-    blend_epochs: int = 5
-    matrix_every: int = 5
 
 
 def train(
@@ -64,29 +52,31 @@ def train(
     baseline: Path | None = None,
     claims: str | Path | None = None,
     mode: Mode = "offline",
-    on_epoch: Callable[[int, float], None] = lambda epoch, accuracy: None,  # noqa: ARG005 -- names for the reader
+    on_epoch: Callable[[int, str], None] = lambda epoch, metric: None,  # noqa: ARG005 -- names for the reader
 ) -> karn_wandb.records.EpisodeOutcome:
     """Train one host from start to end, with nothing ever germinating in the disabled slot; gives how it ended."""
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(mode=True)
-    model = ConvHost(recipe.width, len(data.classes), recipe.blend_epochs)
+    task = data.task
+    model = task.host(recipe, len(data.classes))
     open_slots = [slot for slot in model.slots() if slot.slot_id != disabled_slot]
-    heuristic = Heuristic(open_slots, seed, last_germination=recipe.epochs * 6 // 10) if controller == "heuristic" else None
+    last_germination = recipe.epochs * 6 // 10
+    heuristic = Heuristic(open_slots, seed, last_germination, task) if controller == "heuristic" else None
     hyperparameters = {**asdict(recipe), "disabled_slot": disabled_slot}
-    config = {"controller": controller, "base_seed": seed, "dataset": data.name, **hyperparameters}
+    told = {"controller": controller, "base_seed": seed, "task": task.name, "dataset": data.name}
     episode = karn_wandb.capture_episode(
         model,
         base_seed=seed,
-        task_type="classification",
+        task_type=task.kind,
         max_epochs=recipe.epochs,
-        host_architecture="cnn_3block",
+        host_architecture=task.architecture,
         hyperparameters=hyperparameters,
         data_hash=data.sha256(),
     )
     with karn_wandb.init(
-        "growing-cnn",
+        task.project,
         episode=episode,
-        config=config,
+        config={**told, **data.references, **hyperparameters},
         baseline=baseline,
         claims=claims,
         name=f"{controller}-{seed}" if disabled_slot == "none" else f"{controller}-without-{disabled_slot}-{seed}",
@@ -95,16 +85,17 @@ def train(
         dir=str(out),
     ) as run:
         run.attach(model)
+        run.wandb.define_metric(f"{task.name}/*", step_metric="epoch")
         loss, accuracy = evaluate(model, data.validation)
         if baseline is None:
             run.log_baseline(initial_loss=loss, initial_accuracy=accuracy)
-        optimizers = Optimizers(model, recipe, len(data.training.labels) // recipe.batch_size)
+        optimizers = Optimizers(model, recipe, data.steps(recipe.batch_size))
         order = torch.Generator().manual_seed(seed)
         for epoch in range(1, recipe.epochs + 1):
             for slot in model.slots():
                 slot.begin_epoch()
-            for images, labels in shuffled(data.training, recipe.batch_size, order):
-                batch = optimizers.step(images, labels)
+            for inputs, targets in data.epoch(recipe.batch_size, order):
+                batch = optimizers.step(inputs, targets)
                 run.log_batch(
                     loss=batch.loss,
                     accuracy=100 * batch.correct,
@@ -115,9 +106,10 @@ def train(
                 run.log_counterfactual(matrix(model, data, epoch))
             loss, accuracy = evaluate(model, data.validation)
             run.log_epoch(val_loss=loss, val_accuracy=accuracy)
+            log_references(run, data, epoch, loss, accuracy)
             if heuristic is not None:
-                grow(run, model, heuristic, data.steering, epoch)
-            on_epoch(epoch, accuracy)
+                grow(run, model, heuristic, data, epoch)
+            on_epoch(epoch, task.metric.text(loss, accuracy))
     return run.finish()
 
 
@@ -133,7 +125,7 @@ class Batch(NamedTuple):
 class Optimizers:
     """One AdamW for the host and one for each seed module, under one learning-rate schedule."""
 
-    def __init__(self, model: ConvHost, recipe: Recipe, steps: int) -> None:
+    def __init__(self, model: Host, recipe: Recipe, steps: int) -> None:
         self.model, self.recipe = model, recipe
         self.warmup, self.total = steps * recipe.warmup_epochs, steps * recipe.epochs
         self.done = 0
@@ -149,17 +141,17 @@ class Optimizers:
         self.seeds = {slot.seed_id: self.seeds.get(slot.seed_id) or self._adam(list(slot.parameters())) for slot in learning}
         return {slot.slot_id: self.seeds[slot.seed_id] for slot in learning}
 
-    def step(self, images: Tensor, labels: Tensor) -> Batch:
+    def step(self, inputs: Tensor, targets: Tensor) -> Batch:
         """Learn from one batch."""
-        logits = self.model(images)
-        loss = self._loss(logits, labels)
+        logits = self.model(inputs)
+        loss = self._loss(logits, targets)
         self.model.zero_grad()
         loss.backward()
-        self._isolated_gradients(images, labels)
+        self._isolated_gradients(inputs, targets)
         seed_grad_norms = {slot_id: self._advance(optimizer) for slot_id, optimizer in self._of_seeds().items()}
         host_grad_norm = self._advance(self.host)
         self.done += 1
-        return Batch(loss, (logits.argmax(1) == labels).float().mean(), host_grad_norm, seed_grad_norms)
+        return Batch(loss, (logits.argmax(-1) == targets).float().mean(), host_grad_norm, seed_grad_norms)
 
     def _advance(self, optimizer: torch.optim.Optimizer) -> Tensor:
         """Clip the gradients and take a step; gives their norm before clipping."""
@@ -169,16 +161,16 @@ class Optimizers:
         optimizer.step()
         return norm
 
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return cross_entropy(logits.flatten(0, -2), targets.flatten(), label_smoothing=self.recipe.label_smoothing)
 
-    def _isolated_gradients(self, images: Tensor, labels: Tensor) -> None:
+    def _isolated_gradients(self, inputs: Tensor, targets: Tensor) -> None:
         """Gradients of seed modules in TRAINING: of the loss with them switched on, for their own parameters alone."""
         for slot in self.model.slots():
             if slot.stage is SeedStage.TRAINING and slot.seed is not None:
                 parameters = list(slot.seed.parameters())
                 with slot.force_alpha(1.0):
-                    loss = self._loss(self.model(images), labels)
+                    loss = self._loss(self.model(inputs), targets)
                 for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
                     parameter.grad = gradient
 
@@ -189,18 +181,18 @@ class Optimizers:
 
 @torch.no_grad()
 def evaluate(model: nn.Module, part: Part, batch_size: int = 500) -> tuple[float, float]:
-    """Mean loss, and accuracy in percent."""
+    """Mean loss in nats, and accuracy in percent; of sequences over all their places."""
     model.eval()
     loss = correct = 0.0
-    for images, labels in part.batches(batch_size):
-        logits = model(images)
-        loss += cross_entropy(logits, labels, reduction="sum").item()
-        correct += (logits.argmax(1) == labels).sum().item()
+    for inputs, targets in part.batches(batch_size):
+        logits = model(inputs)
+        loss += cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="sum").item()
+        correct += (logits.argmax(-1) == targets).sum().item()
     model.train()
-    return loss / len(part.labels), 100 * correct / len(part.labels)
+    return loss / part.targets.numel(), 100 * correct / part.targets.numel()
 
 
-def due(model: ConvHost, epoch: int, recipe: Recipe) -> bool:
+def due(model: Host, epoch: int, recipe: Recipe) -> bool:
     """Whether the coalitions are evaluated after this epoch: there is something to switch off, and it is time.
 
     After the last epoch they are evaluated in every run that has grown, even if all was pruned: removing nothing costs 0.
@@ -210,39 +202,47 @@ def due(model: ConvHost, epoch: int, recipe: Recipe) -> bool:
     return epoch % recipe.matrix_every == 0 and any(slot.seed is not None for slot in model.slots())
 
 
-def matrix(model: ConvHost, data: Dataset, epoch: int) -> karn_wandb.CounterfactualMatrix:
+def matrix(model: Host, data: Dataset, epoch: int) -> karn_wandb.CounterfactualMatrix:
     """All coalitions of the three slots on the validation part."""
     value = ModelEvaluator(model, data.validation.batches(500))
-    return CounterfactualEngine().evaluate(value.slot_ids, value, epoch)
+    return CounterfactualEngine().evaluate(value.slot_ids, value, epoch, metric=data.task.game)
 
 
-def grow(run: karn_wandb.Run, model: ConvHost, heuristic: Heuristic, steering: Part, epoch: int) -> None:
+def log_references(run: karn_wandb.Run, data: Dataset, epoch: int, loss: float, accuracy: float) -> None:
+    """The task's own metric beside the values to compare it with, if there are any: a user's own rows beside ours."""
+    if data.references:
+        metric = data.task.metric
+        values = {metric.name: metric.of(loss, accuracy), **data.references}
+        run.wandb.log({"epoch": epoch, **{f"{data.task.name}/{name}": value for name, value in values.items()}})
+
+
+def grow(run: karn_wandb.Run, model: Host, heuristic: Heuristic, data: Dataset, epoch: int) -> None:
     """Measure the slots, let the heuristic act, and log what it did and why."""
-    accuracy = evaluate(model, steering)[1]
+    score = data.task.metric.score(*evaluate(model, data.steering))
     growing = [slot for slot in model.slots() if slot.seed is not None and slot.stage is not SeedStage.FOSSILIZED]
-    readings = {slot.slot_id: read(model, slot, heuristic, steering, accuracy) for slot in growing}
-    observation = [accuracy, *(r.removal_cost for r in readings.values())]
-    for step in heuristic.steps(epoch, accuracy, readings):
+    readings = {slot.slot_id: read(model, slot, heuristic, data, score) for slot in growing}
+    observation = [score, *(r.removal_cost for r in readings.values())]
+    for step in heuristic.steps(epoch, score, readings):
         log_step(run, step, observation)
 
 
-def read(model: ConvHost, slot: SeedSlot, heuristic: Heuristic, steering: Part, accuracy: float) -> Reading:
-    """What the gates of a slot ask for; evaluated anew only where it can differ from the accuracy as it is."""
-    without = full = accuracy
+def read(model: Host, slot: SeedSlot, heuristic: Heuristic, data: Dataset, score: float) -> Reading:
+    """What the gates of a slot ask for; evaluated anew only where it can differ from the score as it is."""
+    without = full = score
     if slot.alpha > 0:
         with slot.force_alpha(0.0):
-            without = evaluate(model, steering)[1]
+            without = data.task.metric.score(*evaluate(model, data.steering))
     if slot.stage is SeedStage.TRAINING:
         with slot.force_alpha(1.0):
-            full = evaluate(model, steering)[1]
+            full = data.task.metric.score(*evaluate(model, data.steering))
     grads = [p.grad.norm() for p in slot.seed.parameters() if p.grad is not None] if slot.seed else []
     return Reading(
-        accuracy=accuracy,
-        accuracy_without=without,
-        accuracy_full=full,
-        accuracy_before=heuristic.accuracy_before(slot.slot_id),
+        score=score,
+        score_without=without,
+        score_full=full,
+        score_before=heuristic.score_before(slot.slot_id),
         gradient_norm=float(torch.stack(grads).norm()) if grads else 0.0,
-        held=heuristic.held(slot.slot_id, accuracy - without),
+        held=heuristic.held(slot.slot_id, score - without),
     )
 
 
@@ -273,6 +273,7 @@ def _mode() -> Mode:
 def parser() -> argparse.ArgumentParser:
     """The options; those of several words may be spelled as W&B's agent does, which names them as the config does."""
     made = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    made.add_argument("--task", choices=TASKS, default="images", help="what is learned")
     made.add_argument("--seed", type=int, default=0, help="master random seed")
     made.add_argument("--controller", choices=get_args(Controller), default="heuristic", help="who grows the host")
     made.add_argument(
@@ -281,7 +282,7 @@ def parser() -> argparse.ArgumentParser:
         default="none",
         help="slot in which nothing ever germinates: a control run for its causal contribution",
     )
-    made.add_argument("--width", type=_width, default=8, help="channels of the host's first block, a multiple of 4")
+    made.add_argument("--width", type=_width, help="width of the host, a multiple of 4: channels of its first block, or features")
     made.add_argument("--out", type=Path, default=Path("runs"), help="folder for the offline run")
     made.add_argument("--epochs", type=int, default=30, help="epochs to train")
     made.add_argument("--data-root", type=Path, help="folder with CIFAR-10; photo patches without it")
@@ -304,25 +305,30 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options = made.parse_args(arguments)
     if options.controller == "none" and options.disabled_slot != "none":
         made.error("--disabled-slot needs a controller: in the host alone nothing germinates in any slot")
+    if options.task != "images" and options.data_root is not None:
+        made.error("--data-root is for images: the text is Python's own")
+    if options.width is None:
+        options.width = TASKS[options.task].recipe.width
     return options
 
 
 def main() -> None:
     """The command line."""
     options = parsed()
-    recipe = Recipe(epochs=options.epochs, width=options.width)
+    data = text.help_topics() if options.task == "text" else images.load(options.data_root)
+    recipe = replace(data.task.recipe, epochs=options.epochs, width=options.width)
     options.out.mkdir(parents=True, exist_ok=True)
     train(
         options.seed,
         options.controller,
         out=options.out,
         recipe=recipe,
-        data=load(options.data_root),
+        data=data,
         disabled_slot=options.disabled_slot,
         baseline=options.baseline,
         claims=options.claims,
         mode=options.mode,
-        on_epoch=lambda epoch, accuracy: print(f"epoch {epoch} of {recipe.epochs}: {accuracy:.2f} %", flush=True),
+        on_epoch=lambda epoch, metric: print(f"epoch {epoch} of {recipe.epochs}: {metric}", flush=True),
     )
 
 

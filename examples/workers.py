@@ -48,7 +48,7 @@ class Workers:
         paired = after.result() if after is not None else False
         if self.stopped:
             return False
-        task = self.progress.add_task(planned.label, total=self.options.epochs, accuracy="")
+        task = self.progress.add_task(planned.label, total=self.options.epochs, metric="")
         process = subprocess.Popen(  # noqa: S603 -- this Python and our own module
             self._command(planned, paired=paired),
             stdout=subprocess.PIPE,
@@ -62,10 +62,10 @@ class Workers:
         for line in process.stdout or ():
             last = line.strip() or last
             if line.startswith("epoch "):
-                self.progress.update(task, advance=1, accuracy=line.split(": ")[1].strip())
+                self.progress.update(task, advance=1, metric=line.split(": ")[1].strip())
         self.running.discard(process)
         if process.wait() != 0 and not self.stopped:
-            self.progress.update(task, accuracy="failed")
+            self.progress.update(task, metric="failed")
             self.progress.console.print(f"{planned.label} failed: {last}", markup=False)
         return process.returncode == 0
 
@@ -87,7 +87,7 @@ class Workers:
             os.killpg(process.pid, signal.SIGTERM)
 
 
-def options_of(description: str, *, out: str, seeds: int, each: str) -> argparse.Namespace:
+def options_of(description: str, *, out: str, seeds: int, each: str, images: bool = True) -> argparse.Namespace:
     """The command line: what is trained how often, and where it goes.
 
     Args:
@@ -95,12 +95,15 @@ def options_of(description: str, *, out: str, seeds: int, each: str) -> argparse
         out: Folder for runs and report, unless another is given.
         seeds: Random seeds, unless another number is given.
         each: What happens with each of them.
+        images: Whether images are learned, of which there may be others.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--seeds", type=int, default=seeds, help=f"random seeds, each {each}")
     parser.add_argument("--epochs", type=int, default=30, help="epochs of each run")
     parser.add_argument("--out", type=Path, default=Path(out), help="folder for runs and report")
-    parser.add_argument("--data-root", type=Path, help="folder with CIFAR-10; photo patches without it")
+    parser.set_defaults(data_root=None)
+    if images:
+        parser.add_argument("--data-root", type=Path, help="folder with CIFAR-10; photo patches without it")
     return parser.parse_args()
 
 
@@ -121,7 +124,7 @@ def train_and_report(plan: Sequence[Planned], options: argparse.Namespace, claim
 
 
 def _train(plan: Sequence[Planned], options: argparse.Namespace, claims: Path, console: Console) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[accuracy]:>8}"), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[metric]:>8}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress, ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         workers = Workers(options, progress, claims)
         begun: dict[int, Future[bool]] = {}

@@ -20,7 +20,6 @@ from examples.data import (
     photograph,
     random_crops,
     read_batch,
-    shuffled,
     standardized,
 )
 
@@ -42,8 +41,8 @@ def test_blocks_of_different_parts_keep_their_distance(name):
 
 def test_there_are_as_many_of_each_class(data):
     for part, size in ((data.training, 20), (data.steering, 10), (data.validation, 10)):
-        assert part.images.shape[1:] == (3, 32, 32)
-        assert torch.bincount(part.labels).tolist() == [size] * 10
+        assert part.inputs.shape[1:] == (3, 32, 32)
+        assert torch.bincount(part.targets).tolist() == [size] * 10
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_others(data):
@@ -52,12 +51,12 @@ def test_the_same_seed_gives_the_same_bytes_and_another_others(data):
 
 
 def test_validation_has_at_least_two_thousand_examples_by_default():
-    assert len(photo_patches(training=10, steering=10).validation.labels) == 2000
+    assert len(photo_patches(training=10, steering=10).validation.targets) == 2000
 
 
 def test_shuffling_follows_its_generator_alone(data):
     def epoch(seed):
-        return [images for images, _ in shuffled(data.training, 64, torch.Generator().manual_seed(seed))]
+        return [images for images, _ in data.epoch(64, torch.Generator().manual_seed(seed))]
 
     torch.manual_seed(1)
     first = epoch(0)
@@ -80,8 +79,8 @@ def write_cifar(folder, hostile=None):
 def test_cifar_batches_are_read_in_the_shape_of_the_patches(tmp_path):
     write_cifar(tmp_path)
     data = cifar10(tmp_path, steering=10)
-    assert [len(p.labels) for p in (data.training, data.steering, data.validation)] == [90, 10, 20]
-    assert data.training.images.shape == (90, 3, 32, 32)
+    assert [len(p.targets) for p in (data.training, data.steering, data.validation)] == [90, 10, 20]
+    assert data.training.inputs.shape == (90, 3, 32, 32)
 
 
 class Hostile:
@@ -120,7 +119,7 @@ def test_mirrored_images_take_all_eight_orientations_and_no_other():
 
 def test_standardizing_removes_brightness_of_an_image():
     pixels = np.random.default_rng(0).integers(100, 120, (1, 32, 32, 3), dtype=np.uint8)
-    torch.testing.assert_close(standardized(pixels, [0]).images, standardized(pixels + 50, [0]).images)
+    torch.testing.assert_close(standardized(pixels, [0]).inputs, standardized(pixels + 50, [0]).inputs)
 
 
 def test_crops_of_different_parts_share_no_pixel_of_any_photograph():
@@ -149,5 +148,5 @@ def test_no_photograph_needs_the_network(name, monkeypatch):
 
 def test_the_hash_sees_one_changed_label(data):
     changed = photo_patches(200, 100, 100)
-    changed.validation.labels[0] += 1
+    changed.validation.targets[0] += 1
     assert changed.sha256() != data.sha256()

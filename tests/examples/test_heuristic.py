@@ -12,10 +12,10 @@ from karn_wandb import SeedStage
 
 def reading(**changed):
     values = {
-        "accuracy": 80.0,
-        "accuracy_without": 79.0,
-        "accuracy_full": 81.0,
-        "accuracy_before": 80.0,
+        "score": 80.0,
+        "score_without": 79.0,
+        "score_full": 81.0,
+        "score_before": 80.0,
         "gradient_norm": 1.0,
         "held": 0,
     }
@@ -46,7 +46,7 @@ def germinated(model):
 def test_a_plateau_germinates_one_seed_module_and_says_why(model):
     _, steps = germinated(model)
     assert [(s.slot.slot_id, s.action.op, s.gate.gate, s.gate.passed) for s in steps] == [("late", "GERMINATE", "G0", True)]
-    assert steps[0].reason.startswith("accuracy has stalled; G0 passed: slot_free 1 against 1, budget ")
+    assert steps[0].reason.startswith("learning has stalled; G0 passed: slot_free 1 against 1, budget ")
     assert model.seed_slots["late"].stage is SeedStage.GERMINATED
 
 
@@ -99,7 +99,7 @@ def test_a_seed_module_that_hurts_is_pruned_and_its_slot_is_freed(model):
     stages = []
     for epoch in range(4, 14):
         slot.begin_epoch()
-        after(heuristic, epoch, 80.0 + epoch * 2, {"late": reading(accuracy_full=60.0)} if slot.seed else {})
+        after(heuristic, epoch, 80.0 + epoch * 2, {"late": reading(score_full=60.0)} if slot.seed else {})
         stages.append(slot.stage)
     pruned = stages.index(SeedStage.PRUNED)
     assert stages[pruned : pruned + 4] == [SeedStage.PRUNED, SeedStage.EMBARGOED, SeedStage.RESETTING, SeedStage.DORMANT]
@@ -112,7 +112,7 @@ def test_a_seed_module_that_never_contributes_is_pruned_after_patience(model):
         slot.enter(stage)
     for epoch in range(4, 11):
         slot.begin_epoch()
-        steps = after(heuristic, epoch, 80.0 + epoch * 2, {"late": reading(accuracy_without=80.0)})
+        steps = after(heuristic, epoch, 80.0 + epoch * 2, {"late": reading(score_without=80.0)})
         if slot.stage is SeedStage.PRUNED:
             break
     assert slot.epochs_in_stage == 0
@@ -129,7 +129,7 @@ class TestGates:
         slot = model.seed_slots["mid"]
         slot.germinate("x", torch.nn.Identity())
         slot.enter(SeedStage.TRAINING)
-        gate = gates.g2(slot, reading(gradient_norm=float("nan"), accuracy_full=60.0), Thresholds())
+        gate = gates.g2(slot, reading(gradient_norm=float("nan"), score_full=60.0), Thresholds())
         assert gate.checks_failed == ("trained", "gradient_health", "potential")
         assert gate.measurements["potential"] == -19.0
         assert gate.target_stage is SeedStage.BLENDING
@@ -137,9 +137,9 @@ class TestGates:
     def test_g3_compares_with_the_accuracy_before_blending(self, model):
         slot = model.seed_slots["mid"]
         slot.alpha = 1.0
-        assert gates.g3(slot, reading(accuracy=76.0), Thresholds()).checks_failed == ("host_not_hurt",)
-        assert gates.g3(slot, reading(accuracy=79.0), Thresholds()).passed
+        assert gates.g3(slot, reading(score=76.0), Thresholds()).checks_failed == ("host_not_hurt",)
+        assert gates.g3(slot, reading(score=79.0), Thresholds()).passed
 
     def test_g4_is_removal_cost_and_leads_to_no_stage(self, model):
-        gate = gates.g4(model.seed_slots["mid"], reading(accuracy=80.0, accuracy_without=79.75), Thresholds())
+        gate = gates.g4(model.seed_slots["mid"], reading(score=80.0, score_without=79.75), Thresholds())
         assert (gate.passed, gate.target_stage, gate.measurements) == (False, None, {"removal_cost": 0.25})

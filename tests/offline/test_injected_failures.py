@@ -122,9 +122,7 @@ def accuracy_drop(learner: Learner) -> None:
 
 def gate_failure(learner: Learner) -> None:
     """G3 is not passed; the controller tries again after the next batch, which is the same failure."""
-    reading = gates.Reading(
-        accuracy=80.0, accuracy_without=85.0, accuracy_full=80.0, accuracy_before=85.0, gradient_norm=1.0, held=0
-    )
+    reading = gates.Reading(score=80.0, score_without=85.0, score_full=80.0, score_before=85.0, gradient_norm=1.0, held=0)
     for _ in range(2):
         learner.log.log_gate(gates.g3(learner.model.slots()[0], reading, gates.Thresholds()))
         learner.batch()
