@@ -58,7 +58,7 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
         claims=judged,
         arms=arms.order(),
         runs=runs,
-        curves=curves(experiment, states, arms),
+        curves=curves(experiment, states, arms, (*decisions, *by_slot)),
         scaling=scaled,
         no_scaling=no_scaling,
         attribution=slots,
@@ -156,5 +156,6 @@ def _hash(content: Content) -> str:
     contributed = [group.found.input_hash for group in content.contributions]
     runs = [replace(run, source="") for run in content.runs]
     scaled = [group.found for group in content.scaling]
-    read = [content.filters, content.declared, hashes, runs, content.curves, content.attribution, contributed, scaled]
+    drawn = replace(content.curves, means=(), differences=())
+    read = [content.filters, content.declared, hashes, runs, drawn, content.attribution, contributed, scaled]
     return hashlib.sha256(json.dumps(plain(read), sort_keys=True, separators=(",", ":")).encode()).hexdigest()

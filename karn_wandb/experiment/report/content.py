@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from karn_wandb.experiment.claims import Correction, Test
 from karn_wandb.experiment.declarations import Declaration
+from karn_wandb.experiment.report.bands import DifferenceCurve, MeanCurve
 from karn_wandb.experiment.report.robustness import Robustness
 from karn_wandb.records import CausalContributions, CounterfactualValidityNote, ExperimentAggregation, Scaling
 from karn_wandb.statistics.sequential import Spending
@@ -186,10 +187,14 @@ class Curves:
     Attributes:
         metric: Column of the epochs that is shown; "" when none was logged.
         curves: One for every run and episode.
+        means: The mean of each arm that has runs enough.
+        differences: The mean difference of the pairs of each comparison that has enough.
     """
 
     metric: str
     curves: tuple[Curve, ...]
+    means: tuple[MeanCurve, ...]
+    differences: tuple[DifferenceCurve, ...]
 
 
 @dataclass(frozen=True, slots=True)
