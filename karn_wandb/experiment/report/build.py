@@ -16,7 +16,7 @@ from karn_wandb.experiment.claims import Claims, read_claims
 from karn_wandb.experiment.decide import Decision, decide, default_claims
 from karn_wandb.experiment.declarations import declaration
 from karn_wandb.experiment.experiment import Experiment
-from karn_wandb.experiment.report import declared, scaling, selection, tables, threats
+from karn_wandb.experiment.report import declared, policy, scaling, selection, tables, threats
 from karn_wandb.experiment.report.arms import Arms, arms_of
 from karn_wandb.experiment.report.attribution import attribution
 from karn_wandb.experiment.report.content import ClaimContent, Content, Declared, SlotAttribution, Threat
@@ -50,7 +50,8 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
     plan = _declared(episodes, family)
     judged = tuple(_claim(episodes, decision, arms, len(decisions), plan) for decision in decisions)
     scaled, no_scaling = scaling.scaled(experiment, arms)
-    paragraphs = (*methods(runs, decisions, family, slots, contributed), *scaling.methods(scaled))
+    agreed = policy.agreements(experiment, arms)
+    paragraphs = (*methods(runs, decisions, family, slots, contributed), *scaling.methods(scaled), *policy.methods(agreed))
     content = Content(
         title=title or "Experiment report",
         filters=in_words(experiment.filters or {}),
@@ -63,6 +64,7 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
         no_scaling=no_scaling,
         attribution=slots,
         contributions=contributed,
+        policy=agreed,
         validity=CounterfactualValidityNote(),
         parameters=tables.parameters(runs, arms.order()),
         threats=(
@@ -157,5 +159,5 @@ def _hash(content: Content) -> str:
     runs = [replace(run, source="") for run in content.runs]
     scaled = [group.found for group in content.scaling]
     drawn = replace(content.curves, means=(), differences=())
-    read = [content.filters, content.declared, hashes, runs, drawn, content.attribution, contributed, scaled]
+    read = [content.filters, content.declared, hashes, runs, drawn, content.attribution, contributed, scaled, content.policy]
     return hashlib.sha256(json.dumps(plain(read), sort_keys=True, separators=(",", ":")).encode()).hexdigest()

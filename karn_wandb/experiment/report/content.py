@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from karn_wandb.experiment.claims import Correction, Test
 from karn_wandb.experiment.declarations import Declaration
 from karn_wandb.experiment.report.bands import DifferenceCurve, MeanCurve
+from karn_wandb.experiment.report.policy import PolicyAgreement
 from karn_wandb.experiment.report.robustness import Robustness
 from karn_wandb.records import CausalContributions, CounterfactualValidityNote, ExperimentAggregation, Scaling
 from karn_wandb.statistics.sequential import Spending
@@ -348,6 +349,7 @@ class Content:
         no_scaling: Why there is no scaling curve, in a sentence; "" when there is one.
         attribution: Shapley values by arm and slot.
         contributions: What control runs show of each slot; empty without control runs.
+        policy: How often the policy did what the heuristic would have done, by arm; empty where no decision says so.
         validity: What attribution measures, and what not.
         parameters: Accuracy and parameters by arm and size of the host.
         threats: What could make a conclusion wrong.
@@ -368,6 +370,7 @@ class Content:
     no_scaling: str
     attribution: tuple[SlotAttribution, ...]
     contributions: tuple[ContributionsContent, ...]
+    policy: tuple[PolicyAgreement, ...]
     validity: CounterfactualValidityNote
     parameters: tuple[ArmParameters, ...]
     threats: tuple[Threat, ...]
