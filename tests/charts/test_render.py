@@ -221,7 +221,7 @@ def test_unknown_charts_and_titles_are_errors():
         charts.fill("pie", [])
     assert str(unknown.value) == (
         "there is no chart 'pie'. The charts are arms, coalition_strip, coalitions, difference, difference_curve, flow, "
-        "learning_curves, onset, parameters, removal_vs_causal, scaling, shapley, slot_values, waterfall."
+        "interactions, learning_curves, onset, parameters, removal_vs_causal, scaling, shapley, slot_values, waterfall."
     )
     with pytest.raises(UsageError) as title:
         charts.fill("arms", [], z="depth")
