@@ -9,7 +9,7 @@ from karn_wandb.charts.render import Row
 from karn_wandb.experiment.report.bands import CONFIDENCE, Band, DifferenceCurve, spaced
 from karn_wandb.experiment.report.blocks import Figure, Table
 from karn_wandb.experiment.report.content import Curve, Curves
-from karn_wandb.experiment.report.figures import NO_ARM, axis, plainly
+from karn_wandb.experiment.report.figures import NO_ARM, axis, capitalized, plainly
 from karn_wandb.experiment.report.words import count, interval, number, percent, unit_of
 
 MOST_CURVES = 400
@@ -65,7 +65,7 @@ def learning_curves(curves: Curves, arms: Sequence[str]) -> Figure:
     return Figure(
         chart="learning_curves",
         rows=rows,
-        caption=f"{plainly(curves.metric).capitalize()} by epoch, a line for every run.{crossed}{_of_means(curves)}{some}",
+        caption=f"{capitalized(curves.metric)} by epoch, a line for every run.{crossed}{_of_means(curves)}{some}",
         titles={"y": axis(curves.metric)},
         further=(_means(curves),) if curves.means else (),
         domains={"arm": (*arms, NO_ARM)},

@@ -48,7 +48,7 @@ def every_run(claim: ClaimContent, arms: Sequence[str]) -> Figure:
     return Figure(
         chart="arms",
         rows=[{"arm": p.arm, "pair": p.pair or None, "run": p.run, "value": p.value, "offset": p.offset} for p in points],
-        caption=f"{plainly(metric).capitalize()} of every analysed run{joined}. The bar is the arm's mean.",
+        caption=f"{capitalized(metric)} of every analysed run{joined}. The bar is the arm's mean.",
         titles={"y": axis(metric)},
         domains={"arm": arms},
         table=Table(
@@ -228,6 +228,11 @@ def _ends(value: SlotValue | SlotAttribution) -> dict[str, float]:
 def plainly(metric: str) -> str:
     """A metric's name as one says it."""
     return metric.replace("_", " ")
+
+
+def capitalized(metric: str) -> str:
+    """The same at the beginning of a sentence; capitals inside it stay."""
+    return plainly(metric)[:1].upper() + plainly(metric)[1:]
 
 
 def axis(metric: str) -> str:

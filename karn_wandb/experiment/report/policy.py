@@ -201,9 +201,9 @@ def _confusion(arm: PolicyAgreement, *, named: bool) -> Iterator[Block]:
     for pair in arm.ops:
         ours, theirs = (op if op in shown else _OTHERS for op in (pair.policy, pair.heuristic))
         cells[ours, theirs] += pair.decisions
-    columns = ("policy, below; heuristic, beside", *shown)
+    columns = ("policy", *shown)
     where = f" in {arm.arm or 'runs in no arm'}" if named else ""
-    yield Text(f"How often each op of the policy{where} met each of the heuristic's, in decisions:")
+    yield Text(f"Decisions by the op that the policy chose{where} (rows) and the heuristic would have chosen (columns):")
     rows = tuple((ours, *(f"{cells[ours, theirs]:,}" for theirs in shown)) for ours in shown)
     yield Table(columns, rows, frozenset(shown))
 
