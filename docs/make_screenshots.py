@@ -9,6 +9,7 @@ what the environment's CHROMIUM names, draws.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,15 +39,16 @@ _FLAGS = (
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """What is looked at: its width and height in CSS pixels, and how many real ones make one."""
+    """What is looked at: its width and height in CSS pixels, how many real ones make one, and the section scrolled to."""
 
     name: str
     width: int
     height: int
     density: int
+    section: str = ""
 
 
-SCREENS = (Screen("phone", 390, 1500, 2), Screen("desktop", 1120, 1250, 1))
+SCREENS = (Screen("phone", 390, 1500, 2), Screen("desktop", 1120, 1250, 1), Screen("figures", 1120, 1480, 1, "Comparison"))
 
 
 def sweep() -> Experiment:
@@ -79,11 +81,13 @@ def decisions(rng: np.random.Generator) -> tuple[tuple[FactoredAction, FactoredA
 
 
 def shot(page: Path, target: Path, screen: Screen, scheme: Scheme) -> None:
-    """The first screens of a page; in a frame, since Chromium lays no window out narrower than 500 pixels."""
+    """A screen of a report; in a frame, since Chromium lays no window out narrower than 500 pixels."""
+    found = re.search(rf'id="(s\d+)">\n<h2>{screen.section}', page.read_text(encoding="utf-8"))
+    address = page.resolve().as_uri() + (f"#{found[1]}" if screen.section and found else "")
     frame = f'style="width:{screen.width}px;height:{screen.height}px;border:0;display:block;color-scheme:{scheme}"'
     with TemporaryDirectory() as folder:
         outer, png = Path(folder) / "frame.html", Path(folder) / "shot.png"
-        outer.write_text(f'<body style="margin:0"><iframe src="{page.resolve().as_uri()}" {frame}></iframe>', encoding="utf-8")
+        outer.write_text(f'<body style="margin:0"><iframe src="{address}" {frame}></iframe>', encoding="utf-8")
         size = f"--window-size={screen.width},{screen.height}"
         browse(outer, Path(folder), f"--screenshot={png}", size, f"--force-device-scale-factor={screen.density}")
         target.write_bytes(small(png.read_bytes()))
