@@ -89,10 +89,10 @@ def _grown() -> tuple[RunData, ...]:
         made.append(Made(f"grown-{seed}", "heuristic", seed, (round(grown[seed], 2),), epochs=20, shapley=values))
         made.append(Made(f"host-{seed}", "none", seed, (round(host[seed], 2),), epochs=20))
     made.append(Made("grown-8", "heuristic", 8, (48.2,), state="crashed", epochs=7))
-    return tuple(_learning(run(each), rng) for each in made)
+    return tuple(learning(run(each), rng) for each in made)
 
 
-def _learning(data: RunData, rng: np.random.Generator) -> RunData:
+def learning(data: RunData, rng: np.random.Generator) -> RunData:
     """The run with a noisy learning curve that ends where it ends."""
     last = max(event.data.epoch for event in data.telemetry if isinstance(event.data, EpochSnapshot))
     final, bend = _final(data), rng.uniform(4, 5)

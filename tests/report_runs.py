@@ -17,7 +17,9 @@ from karn_wandb.records import (
     EpisodeContext,
     EpisodeOutcome,
     EpochSnapshot,
+    FactoredAction,
     HostSnapshot,
+    PolicySnapshot,
     Record,
     RunInfo,
     SeedStage,
@@ -40,7 +42,7 @@ class Made:
 
     `removal` are removal costs of slots, of which the disabled one stays dormant; `seconds` is how long it trained. `claims` is
     the text of the claims file it was started with, `began` when that was, in minutes after `WHEN`, and `ended` when it
-    ended, None without an outcome.
+    ended, None without an outcome. `decisions` are what the policy did and what the heuristic would have done.
     """
 
     run_id: str
@@ -63,6 +65,7 @@ class Made:
     claims: str = ""
     began: int = 0
     ended: int | None = None
+    decisions: Sequence[tuple[FactoredAction, FactoredAction | None]] = ()
 
 
 def pairs(treatment: Sequence[float], control: Sequence[float], **slots: float) -> list[Made]:
@@ -150,6 +153,9 @@ def _episode(made: Made, episode: int, final: float | None) -> list[TelemetryEve
     for epoch in epochs:
         at = WHEN + timedelta(seconds=made.seconds * epoch / made.epochs)
         found.append(replace(_event(TelemetryEventType.EPOCH_COMPLETED, _snapshot(made, epoch, final), episode), timestamp=at))
+    for ours, heuristic in made.decisions:
+        decision = PolicySnapshot((), ours, heuristic_action=heuristic)
+        found.append(_event(TelemetryEventType.DECISION_MADE, decision, episode))
     if made.shapley or made.removal:
         found.append(_event(TelemetryEventType.COUNTERFACTUAL_MATRIX_COMPUTED, _matrix(made), episode))
     if made.ended is not None:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from karn_wandb.errors import RecordError, SourceError
+from karn_wandb.experiment.agreement import Agreement
 from karn_wandb.experiment.telemetry import Episode, Facts, Held, Matrix, Telemetry, chosen
 from karn_wandb.records import (
     SCHEMA_VERSION,
@@ -31,7 +32,7 @@ from karn_wandb.records import (
     encode_event,
 )
 
-VERSION = 4
+VERSION = 5
 """Version of the files' form."""
 
 _KEY, _CHECK = b"karn_wandb", b"karn_checksum"
@@ -208,7 +209,12 @@ def _opened(content: bytes) -> tuple[pq.ParquetFile, dict[str, Any]]:
     return file, about
 
 
-_RECORDS: Mapping[str, type[Record]] = {"context": EpisodeContext, "outcome": EpisodeOutcome, "info": RunInfo}
+_RECORDS: Mapping[str, type[Record | Agreement]] = {
+    "context": EpisodeContext,
+    "outcome": EpisodeOutcome,
+    "info": RunInfo,
+    "policy": Agreement,
+}
 _TIMES = ("began", "trained", "ended")
 
 

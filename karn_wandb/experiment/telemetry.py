@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, overload
 
 import pyarrow as pa
 
+from karn_wandb.experiment.agreement import Agreement, agreement
 from karn_wandb.experiment.columns import flatten, table_of
 from karn_wandb.pipeline import standing
 from karn_wandb.records import (
@@ -23,6 +24,7 @@ from karn_wandb.records import (
     EpisodeOutcome,
     EpochSnapshot,
     HostSnapshot,
+    PolicySnapshot,
     RunInfo,
     SlotSnapshot,
     TelemetryEvent,
@@ -58,6 +60,7 @@ class Episode:
         ended: When its outcome was logged; None without one.
         scoped: Whether it was logged through `run.episode`.
         results: Epochs, final and best values by their columns' names; empty without an epoch.
+        policy: How often the policy did what the heuristic would have done; None where no decision says so.
     """
 
     env_id: int = 0
@@ -69,6 +72,7 @@ class Episode:
     ended: datetime | None = None
     scoped: bool = False
     results: Mapping[str, Any] = field(default_factory=dict)
+    policy: Agreement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,9 +321,12 @@ class _Gathered:
 
 def _episodes(events: Iterable[TelemetryEvent]) -> Iterator[Episode]:
     found: defaultdict[tuple[int, int], _Gathered] = defaultdict(_Gathered)
+    decisions: defaultdict[tuple[int, int], list[PolicySnapshot]] = defaultdict(list)
     for event in events:
         if isinstance(event.data, EpisodeContext | EpisodeOutcome | EpochSnapshot):
             found[event.env_id, event.episode_idx].take(event)
+        elif isinstance(event.data, PolicySnapshot):
+            decisions[event.env_id, event.episode_idx].append(event.data)
     for (env_id, episode_idx), one in found.items():
         yield Episode(
             env_id=env_id,
@@ -331,4 +338,5 @@ def _episodes(events: Iterable[TelemetryEvent]) -> Iterator[Episode]:
             ended=one.ended,
             scoped=one.scoped,
             results=one.results(),
+            policy=agreement(decisions[env_id, episode_idx]),
         )

@@ -29,6 +29,10 @@ ROWS = {
         {"kind": "pair", "label": "each pair", "pair": "0", "value": 3.0, "offset": 0},
         {"kind": "interval", "label": "mean", "value": 3.0, "low": 1.0, "high": 5.0},
     ],
+    "difference_curve": [
+        {"epoch": 0, "value": 0.0, "low": 0.0, "high": 0.0},
+        {"epoch": 1, "value": 2.0, "low": -1.0, "high": 5.0},
+    ],
     "flow": [
         {"arm": "none", "lane": 0, "kind": "box", "label": "3 started", "lost": 0, "last": False},
         {"arm": "none", "lane": 1, "kind": "exit", "label": "1 crashed", "lost": 1, "last": True},
@@ -47,8 +51,10 @@ ROWS = {
         }
     ],
     "learning_curves": [
-        {"run": "a", "arm": "none", "epoch": 0, "value": 10.0, "end": False},
-        {"run": "a", "arm": "none", "epoch": 1, "value": 40.0, "end": True},
+        {"kind": "alone", "run": "a", "arm": "none", "epoch": 0, "value": 10.0, "end": False},
+        {"kind": "alone", "run": "a", "arm": "none", "epoch": 1, "value": 40.0, "end": True},
+        {"kind": "mean", "run": "", "arm": "heuristic", "epoch": 0, "value": 10.0, "low": 9.0, "high": 11.0, "end": False},
+        {"kind": "mean", "run": "", "arm": "heuristic", "epoch": 1, "value": 45.0, "low": 40.0, "high": 50.0, "end": False},
     ],
     "onset": [
         {"slot": "a", "place": 0, "kind": "value", "epoch": 1, "alone": False, "dot": True, "mean": 1.0, "low": 0.5, "high": 1.5},
@@ -214,8 +220,8 @@ def test_unknown_charts_and_titles_are_errors():
     with pytest.raises(UsageError) as unknown:
         charts.fill("pie", [])
     assert str(unknown.value) == (
-        "there is no chart 'pie'. The charts are arms, coalition_strip, coalitions, difference, flow, interactions, "
-        "learning_curves, onset, parameters, removal_vs_causal, scaling, shapley, slot_values, waterfall."
+        "there is no chart 'pie'. The charts are arms, coalition_strip, coalitions, difference, difference_curve, flow, "
+        "interactions, learning_curves, onset, parameters, removal_vs_causal, scaling, shapley, slot_values, waterfall."
     )
     with pytest.raises(UsageError) as title:
         charts.fill("arms", [], z="depth")

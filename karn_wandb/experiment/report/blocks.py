@@ -46,7 +46,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart, what it shows in words, and its numbers."""
+    """A chart, what it shows in words, and its numbers, in one table or several."""
 
     chart: str
     rows: Sequence[Row]
@@ -54,6 +54,12 @@ class Figure:
     table: Table
     titles: Mapping[str, str] = field(default_factory=dict)
     domains: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    further: tuple[Table, ...] = ()
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All of its tables."""
+        return (self.table, *self.further)
 
 
 @dataclass(frozen=True, slots=True)

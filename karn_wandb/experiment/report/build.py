@@ -16,7 +16,7 @@ from karn_wandb.experiment.claims import Claims, read_claims
 from karn_wandb.experiment.decide import Decision, decide, default_claims
 from karn_wandb.experiment.declarations import declaration
 from karn_wandb.experiment.experiment import Experiment
-from karn_wandb.experiment.report import declared, scaling, selection, tables, threats
+from karn_wandb.experiment.report import declared, policy, scaling, selection, tables, threats
 from karn_wandb.experiment.report.arms import Arms, arms_of
 from karn_wandb.experiment.report.attribution import attribution
 from karn_wandb.experiment.report.content import ClaimContent, Content, Declared, SlotAttribution, Threat
@@ -50,7 +50,8 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
     plan = _declared(episodes, family)
     judged = tuple(_claim(episodes, decision, arms, len(decisions), plan) for decision in decisions)
     scaled, no_scaling = scaling.scaled(experiment, arms)
-    paragraphs = (*methods(runs, decisions, family, slots, contributed), *scaling.methods(scaled))
+    agreed = policy.agreements(experiment, arms)
+    paragraphs = (*methods(runs, decisions, family, slots, contributed), *scaling.methods(scaled), *policy.methods(agreed))
     content = Content(
         title=title or "Experiment report",
         filters=in_words(experiment.filters or {}),
@@ -58,11 +59,12 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
         claims=judged,
         arms=arms.order(),
         runs=runs,
-        curves=curves(experiment, states, arms),
+        curves=curves(experiment, states, arms, (*decisions, *by_slot)),
         scaling=scaled,
         no_scaling=no_scaling,
         attribution=slots,
         contributions=contributed,
+        policy=agreed,
         validity=CounterfactualValidityNote(),
         parameters=tables.parameters(runs, arms.order()),
         threats=(
@@ -156,5 +158,6 @@ def _hash(content: Content) -> str:
     contributed = [group.found.input_hash for group in content.contributions]
     runs = [replace(run, source="") for run in content.runs]
     scaled = [group.found for group in content.scaling]
-    read = [content.filters, content.declared, hashes, runs, content.curves, content.attribution, contributed, scaled]
+    drawn = replace(content.curves, means=(), differences=())
+    read = [content.filters, content.declared, hashes, runs, drawn, content.attribution, contributed, scaled, content.policy]
     return hashlib.sha256(json.dumps(plain(read), sort_keys=True, separators=(",", ":")).encode()).hexdigest()

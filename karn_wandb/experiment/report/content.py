@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from karn_wandb.experiment.claims import Correction, Test
 from karn_wandb.experiment.declarations import Declaration
+from karn_wandb.experiment.report.bands import DifferenceCurve, MeanCurve
+from karn_wandb.experiment.report.policy import PolicyAgreement
 from karn_wandb.experiment.report.robustness import Robustness
 from karn_wandb.records import CausalContributions, CounterfactualValidityNote, ExperimentAggregation, Scaling
 from karn_wandb.statistics.sequential import Spending
@@ -186,10 +188,14 @@ class Curves:
     Attributes:
         metric: Column of the epochs that is shown; "" when none was logged.
         curves: One for every run and episode.
+        means: The mean of each arm that has runs enough.
+        differences: The mean difference of the pairs of each comparison that has enough.
     """
 
     metric: str
     curves: tuple[Curve, ...]
+    means: tuple[MeanCurve, ...]
+    differences: tuple[DifferenceCurve, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +349,7 @@ class Content:
         no_scaling: Why there is no scaling curve, in a sentence; "" when there is one.
         attribution: Shapley values by arm and slot.
         contributions: What control runs show of each slot; empty without control runs.
+        policy: How often the policy did what the heuristic would have done, by arm; empty where no decision says so.
         validity: What attribution measures, and what not.
         parameters: Accuracy and parameters by arm and size of the host.
         threats: What could make a conclusion wrong.
@@ -363,6 +370,7 @@ class Content:
     no_scaling: str
     attribution: tuple[SlotAttribution, ...]
     contributions: tuple[ContributionsContent, ...]
+    policy: tuple[PolicyAgreement, ...]
     validity: CounterfactualValidityNote
     parameters: tuple[ArmParameters, ...]
     threats: tuple[Threat, ...]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from karn_wandb.experiment.report import figures, scaling_section
+from karn_wandb.experiment.report import figures, policy, scaling_section
 from karn_wandb.experiment.report.blocks import Block, Document, Figures, Items, Section, Table, Text, Verdict
 from karn_wandb.experiment.report.content import ClaimContent, Content, ContributionsContent, RunContent, SlotVerdict
 from karn_wandb.experiment.report.contributions import left_out
+from karn_wandb.experiment.report.curve_figures import curve_figures
 from karn_wandb.experiment.report.flow import flow_figures
 from karn_wandb.experiment.report.robustness import table as robustness_table
 from karn_wandb.experiment.report.words import NO_COMPARISON, count, interval, number, p_cell, percent
@@ -24,6 +25,7 @@ def document(content: Content) -> Document:
         *scaling_section.sections(content),
         Section("Attribution to slots", _attribution(content)),
         *(Section(_heading(group, content), _contributions(group, content)) for group in content.contributions),
+        *((Section("Policy against heuristic", policy.blocks(content.policy)),) if content.policy else ()),
         Section("Parameters and accuracy", _parameters(content)),
         *((Section("Robustness of the verdicts", _robustness(content)),) if content.claims else ()),
         Section("Threats to these conclusions", _threats(content)),
@@ -174,7 +176,7 @@ def _range(ends: tuple[float, float] | None) -> str:
 def _curves(content: Content) -> tuple[Block, ...]:
     if not content.curves.curves:
         return (Text("No run logged an epoch with a loss or an accuracy."),)
-    drawn = Figures((figures.learning_curves(content.curves, content.arms),))
+    drawn = Figures(curve_figures(content.curves, content.arms))
     seen = {curve.run_id for curve in content.curves.curves}
     without = [run.run_id for run in content.runs if run.run_id not in seen]
     return (drawn, Text(f"No {content.curves.metric} was logged by {', '.join(without)}.")) if without else (drawn,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,8 +12,6 @@ from karn_wandb.experiment.report.content import (
     ArmParameters,
     ClaimContent,
     ContributionsContent,
-    Curve,
-    Curves,
     RunContent,
     SlotAttribution,
     SlotValue,
@@ -23,9 +21,6 @@ from karn_wandb.records import Comparison
 
 _BINS = 30
 """Values nearer than this part of their range are drawn beside each other."""
-
-MOST_CURVES = 400
-"""Learning curves that are drawn; more hide each other, and make a page of many megabytes."""
 
 MEASURES = ("removal cost", "causal contribution")
 """What the two numbers of a slot are called, in the order in which they are drawn."""
@@ -53,8 +48,8 @@ def every_run(claim: ClaimContent, arms: Sequence[str]) -> Figure:
     return Figure(
         chart="arms",
         rows=[{"arm": p.arm, "pair": p.pair or None, "run": p.run, "value": p.value, "offset": p.offset} for p in points],
-        caption=f"{metric} of every analysed run{joined}. The bar is the arm's mean.",
-        titles={"y": _axis(metric)},
+        caption=f"{capitalized(metric)} of every analysed run{joined}. The bar is the arm's mean.",
+        titles={"y": axis(metric)},
         domains={"arm": arms},
         table=Table(
             ("arm", "pair", "run", metric),
@@ -82,7 +77,7 @@ def difference(claim: ClaimContent, found: Comparison) -> Figure:
         chart="difference",
         rows=rows,
         caption=f"{claim.treatment} minus {claim.control}{unit}: the mean with its intervals. Dashed: no difference.{shaded}",
-        titles={"x": f"difference in {claim.aggregation.metric}{unit}"},
+        titles={"x": f"difference in {plainly(claim.aggregation.metric)}{unit}"},
         table=Table(
             ("what", "difference", "interval"),
             (
@@ -90,50 +85,6 @@ def difference(claim: ClaimContent, found: Comparison) -> Figure:
                 *((label, number(mean, signed=True), interval(low, high)) for label, low, high in _intervals(found)),
             ),
             frozenset({"difference", "interval"}),
-        ),
-    )
-
-
-def learning_curves(curves: Curves, arms: Sequence[str]) -> Figure:
-    """A line for every run; of very many, for some that are spread evenly over each arm's last values."""
-    shown = _spread_out(curves.curves)
-    left = f" Of {len(curves.curves):,} curves {len(shown):,} are drawn, in each arm evenly from the lowest last value to the "
-    some = "" if len(shown) == len(curves.curves) else f"{left}highest; the JSON form holds all."
-    rows: list[Row] = [
-        {
-            "run": curve.label,
-            "arm": curve.arm or NO_ARM,
-            "epoch": epoch,
-            "value": value,
-            "end": not curve.finished and epoch == curve.epochs[-1],
-        }
-        for curve in shown
-        for epoch, value in zip(curve.epochs, curve.values, strict=True)
-    ]
-    crossed = "" if all(curve.finished for curve in shown) else " A cross ends the line of a run that did not finish."
-    return Figure(
-        chart="learning_curves",
-        rows=rows,
-        caption=f"{curves.metric} by epoch, a line for every run.{crossed}{some}",
-        titles={"y": _axis(curves.metric)},
-        domains={"arm": (*arms, NO_ARM)},
-        table=Table(
-            ("run", "arm", "finished", "first epoch", "value", "last epoch", "value then", "lowest", "highest"),
-            tuple(
-                (
-                    curve.label,
-                    curve.arm or "–",
-                    "yes" if curve.finished else "no",
-                    str(curve.epochs[0]),
-                    number(curve.values[0]),
-                    str(curve.epochs[-1]),
-                    number(curve.values[-1]),
-                    number(min(curve.values)),
-                    number(max(curve.values)),
-                )
-                for curve in shown
-            ),
-            frozenset({"first epoch", "value", "last epoch", "value then", "lowest", "highest"}),
         ),
     )
 
@@ -198,7 +149,7 @@ def removal_vs_causal(contributed: ContributionsContent) -> Figure:
             f"Removal cost and causal contribution of each slot, in {found.metric}{unit}. Small: one {found.pair_by}. Large: the "
             f"mean, with its {confidence} t interval where there are at least three. Dashed: zero."
         ),
-        titles={"x": f"{found.metric.replace('_', ' ')}, difference{unit}"},
+        titles={"x": f"{plainly(found.metric)}, difference{unit}"},
         domains={"measure": MEASURES},
         table=Table(
             ("slot", "what", "of", "value", f"{confidence} interval"),
@@ -248,21 +199,6 @@ def spread(values: Sequence[float]) -> list[int]:
     return places
 
 
-def _spread_out(curves: Sequence[Curve]) -> Sequence[Curve]:
-    """All curves, or of each arm those that are evenly spaced in the order of their last values, the extremes among them."""
-    if len(curves) <= MOST_CURVES:
-        return curves
-    by_arm: defaultdict[str, list[Curve]] = defaultdict(list)
-    for curve in curves:
-        by_arm[curve.arm].append(curve)
-    kept: set[str] = set()
-    for members in by_arm.values():
-        ordered = sorted(members, key=lambda curve: (curve.values[-1], curve.label))
-        many = max(2, MOST_CURVES * len(members) // len(curves))
-        kept |= {ordered[round(place * (len(ordered) - 1) / (many - 1))].label for place in range(many)}
-    return [curve for curve in curves if curve.label in kept]
-
-
 def _paired_points(claim: ClaimContent) -> Iterator[_Point]:
     for pair in claim.aggregation.pairs:
         yield _Point(claim.control, pair.key, pair.control_run, pair.control)
@@ -289,5 +225,16 @@ def _ends(value: SlotValue | SlotAttribution) -> dict[str, float]:
     return {"mean": value.mean, "low": low, "high": value.mean if value.ci_high is None else value.ci_high}
 
 
-def _axis(metric: str) -> str:
-    return f"{metric.replace('_', ' ')} (%)" if "accuracy" in metric else metric.replace("_", " ")
+def plainly(metric: str) -> str:
+    """A metric's name as one says it."""
+    return metric.replace("_", " ")
+
+
+def capitalized(metric: str) -> str:
+    """The same at the beginning of a sentence; capitals inside it stay."""
+    return plainly(metric)[:1].upper() + plainly(metric)[1:]
+
+
+def axis(metric: str) -> str:
+    """A metric as the title of an axis."""
+    return f"{plainly(metric)} (%)" if "accuracy" in metric else plainly(metric)

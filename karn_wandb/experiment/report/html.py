@@ -73,7 +73,8 @@ def _figure(figure: Figure, name: str) -> str:
     spec = charts.fill(figure.chart, figure.rows, domains=figure.domains, **figure.titles)
     picture = charts.to_svg(spec, prefix=name)
     labelled = picture.replace("<svg ", f'<svg role="img" aria-label="{_text(figure.caption)}" ', 1)
+    tables = "\n".join(map(_table, figure.tables))
     return (
         f"<figure>\n{labelled}\n<figcaption>{_text(figure.caption)}</figcaption>\n"
-        f"<details><summary>The numbers in this figure</summary>\n{_table(figure.table)}\n</details>\n</figure>"
+        f"<details><summary>The numbers in this figure</summary>\n{tables}\n</details>\n</figure>"
     )

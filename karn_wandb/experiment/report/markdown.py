@@ -30,7 +30,7 @@ def _block(block: Block) -> str:
         case Table():
             return _table(block)
         case Figures():
-            return "\n\n".join(f"{_safe(figure.caption)}\n\n{_table(figure.table)}" for figure in block.figures)
+            return "\n\n".join(text for figure in block.figures for text in (_safe(figure.caption), *map(_table, figure.tables)))
 
 
 def _table(table: Table) -> str:

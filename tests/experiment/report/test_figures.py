@@ -7,10 +7,11 @@ from itertools import pairwise
 from report_runs import Made, experiment, pairs
 
 from karn_wandb.experiment.report import build_report
+from karn_wandb.experiment.report.bands import MOST_POINTS
 from karn_wandb.experiment.report.blocks import Figures
-from karn_wandb.experiment.report.curves import MOST_POINTS
+from karn_wandb.experiment.report.curve_figures import MOST_CURVES
 from karn_wandb.experiment.report.document import document
-from karn_wandb.experiment.report.figures import MOST_CURVES, spread
+from karn_wandb.experiment.report.figures import spread
 
 TREATMENT, CONTROL = (64.9, 64.1, 66.0, 64.6), (61.2, 62.5, 60.8, 63.1)
 
@@ -49,7 +50,8 @@ def test_below_three_pairs_no_interval_is_drawn():
 def test_every_run_has_a_learning_curve_and_a_cross_where_it_broke_off():
     made = [*pairs(TREATMENT, CONTROL), Made("lost", "heuristic", 9, state="crashed", epochs=2), Made("other", None, 8)]
     rows = drawn(made)["learning_curves"].rows
-    assert {row["run"] for row in rows} == {run.run_id for run in made}
+    assert {row["run"] for row in rows if row["kind"] != "mean"} == {run.run_id for run in made}
+    assert {row["kind"] for row in rows if row["arm"] == "in no arm"} == {"alone"}
     assert [(row["run"], row["epoch"]) for row in rows if row["end"]] == [("lost", 2)]
     assert {row["arm"] for row in rows if row["run"] == "other"} == {"in no arm"}
 
@@ -65,7 +67,7 @@ def test_of_very_many_runs_some_curves_are_drawn_the_extremes_among_them_and_it_
         for f in block.figures
         if f.chart == "learning_curves"
     )
-    runs = {row["run"] for row in figure.rows}
+    runs = {row["run"] for row in figure.rows if row["kind"] == "run"}
     assert len(runs) == MOST_CURVES
     assert {"heuristic-0", f"heuristic-{MOST_CURVES - 1}", "none-0", f"none-{MOST_CURVES - 1}"} <= runs
     assert "Of 800 curves 400 are drawn, in each arm evenly from the lowest last value to the highest" in figure.caption

@@ -216,7 +216,7 @@ def test_the_page_is_one_file_without_scripts_and_with_a_table_under_every_figur
     page = Page(html)
     assert page.open == []
     assert "script" not in page.tags
-    assert page.tags.count("svg") == page.tags.count("figure") == page.tags.count("details") == 9
+    assert page.tags.count("svg") == page.tags.count("figure") == page.tags.count("details") == 10
     assert not [value for name, value in page.attributes if name in ("src", "href", "onload", "onclick")]
     ids = [value for name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
