@@ -10,6 +10,7 @@ from benchmarks.offline import offline_options
 LEAST = 50 * 2**20  # bytes; Python with torch takes more
 
 
+@pytest.mark.slow
 @pytest.mark.offline
 def test_memory_is_read_at_each_tenth_of_the_batches(offline_folder):
     with offline_options() as options:

@@ -160,6 +160,7 @@ def test_names_with_markup_and_path_tricks(reported, tmp_path):
     assert set(tmp_path.parent.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_runs_of_ten_thousand_settings(reported):
     """Every one of them differs between the arms: some are named, all are counted."""
     made = [

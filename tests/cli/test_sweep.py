@@ -43,8 +43,6 @@ def test_on_a_terminal_a_bar_shows_how_far_it_is(tmp_path, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "100")
     done = run(plain_sweep(tmp_path, 2).path, "--local", "--jobs", 2, "--out", tmp_path / "out")
-    assert "0/2" in done.stderr
-    assert "2 running" in done.stderr
     assert "2/2" in done.stderr
 
 

@@ -484,6 +484,7 @@ def test_an_answer_that_does_not_come_is_asked_for_again_and_the_wait_is_told(wa
     assert remote.said[0].endswith("asked again in 0.01 s")
 
 
+@pytest.mark.slow
 def test_a_service_that_never_answers_is_a_clear_error_after_a_bounded_time(wandb_service, tmp_path):
     put(wandb_service, "r", stamped(context()))
     wandb_service.faults.hang(where={"Runs"})

@@ -144,9 +144,11 @@ while True:
 
 
 def test_sigterm_inside_a_call_of_the_run_waits_for_its_end(offline_folder):
-    done = subprocess.run([sys.executable, "-c", IN_A_CALL, offline_folder], capture_output=True, check=False, timeout=60)
+    folder = offline_folder / "in-a-call"
+    folder.mkdir()
+    done = subprocess.run([sys.executable, "-c", IN_A_CALL, folder], capture_output=True, check=False, timeout=60)
     assert done.returncode == -signal.SIGTERM, done.stderr
-    assert read_log(folders(offline_folder)[0] / LOG_NAME).events[-1].data.reason == "terminated by SIGTERM"
+    assert read_log(folders(folder)[0] / LOG_NAME).events[-1].data.reason == "terminated by SIGTERM"
 
 
 @pytest.fixture

@@ -355,6 +355,7 @@ first.finish()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(wandb.__version__ < "0.31", reason="older wandb waits in init for ever, whatever init_timeout says")
 def test_a_run_with_an_id_goes_on_offline_under_it_when_w_and_b_cannot_be_reached(offline_folder, tmp_path):
     """Resumed too; where another run is open it gets an id of its own, for W&B's process is not let go of the first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from logged import CONTEXT
 
@@ -106,6 +106,7 @@ plain = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(st.
 
 
 @given(st.dictionaries(st.text(max_size=8).map("h".__add__), plain))
+@settings(max_examples=40)
 def test_ordinary_values_come_back_as_they_were(config):
     found = []
     clean = without_secrets(config, found)

@@ -112,7 +112,7 @@ def test_another_file_in_the_same_folder_is_refused(tmp_path):
 def test_killed_in_the_middle_it_goes_on_with_every_run_finished_once_and_no_process_left(tmp_path):
     file, out = plain_sweep(tmp_path, 4, seconds=0.5), tmp_path / "out"
     first = in_a_process(file, out)
-    wait_for(lambda: len(begun(tmp_path)) == 3)
+    wait_for(lambda: len(begun(tmp_path)) > 2)
     first.kill()
     first.communicate()
     second = in_a_process(file, out)

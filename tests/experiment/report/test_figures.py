@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from report_runs import Made, experiment, pairs
 
 from karn_wandb.experiment.report import build_report
@@ -56,6 +57,7 @@ def test_every_run_has_a_learning_curve_and_a_cross_where_it_broke_off():
     assert {row["arm"] for row in rows if row["run"] == "other"} == {"in no arm"}
 
 
+@pytest.mark.slow
 def test_of_very_many_runs_some_curves_are_drawn_the_extremes_among_them_and_it_is_said():
     made = [Made(f"{arm}-{s}", arm, s, (40.0 + s / 100,)) for arm in ("heuristic", "none") for s in range(MOST_CURVES)]
     report = build_report(experiment(made))
