@@ -38,17 +38,31 @@ class _Saving(threading.Thread):
 
     Args:
         runs: The runs.
+        handler: The signal's handler.
         ending: Whether the process ends right after.
     """
 
-    def __init__(self, runs: Sequence[Saveable], *, ending: bool) -> None:
+    def __init__(self, runs: Sequence[Saveable], handler: Any, *, ending: bool) -> None:
         super().__init__(name="karn-sigterm", daemon=True)
-        self._runs, self._ending = runs, ending
+        self._runs, self._handler, self._ending = runs, handler, ending
         self._changed = threading.Condition()
         self._still = self._given_up = False
         self._waited_for, self._saved = threading.Event(), threading.Event()
 
     def run(self) -> None:
+        for _ in range(round(SECONDS / LOOK_SECONDS)):
+            if self._main_waits():
+                break
+            if signal.getsignal(signal.SIGTERM) != self._handler:  # another one took over, and has got the signal
+                return
+        else:  # Python does not come to run ours
+            return
+        for run in self._runs:
+            run.save(ending=self._ending)
+        self._saved.set()
+
+    def _main_waits(self) -> bool:
+        """Hold all locks for a moment; whether the handler said meanwhile that it waits, so that the main thread has none."""
         with ExitStack() as calls:
             for run in self._runs:
                 calls.enter_context(run.still())
@@ -57,19 +71,19 @@ class _Saving(threading.Thread):
                 self._changed.notify_all()
             if again:
                 os.kill(os.getpid(), signal.SIGTERM)
-            if not self._waited_for.wait(SECONDS):  # the signal has another handler by now
-                return
-        for run in self._runs:
-            run.save(ending=self._ending)
-        self._saved.set()
+            waits = self._waited_for.wait(LOOK_SECONDS)  # not for ever: a condition gets its lock back without heeding signals
+            with self._changed:
+                self._still = waits
+            return waits
 
     def wait(self) -> bool:
-        """Wait in the handler until all is saved or time is up; False, at once, when the handler must return first."""
+        """Wait in the handler until all is saved or time is up; False, soon, when the handler must return first."""
         with self._changed:
+            self._given_up = False
             self._given_up = not self._changed.wait_for(lambda: self._still, LOOK_SECONDS)
             if self._given_up:
                 return False
-        self._waited_for.set()
+            self._waited_for.set()
         self._saved.wait(SECONDS)
         return True
 
@@ -112,7 +126,7 @@ class Watch:
     def _handle(self, number: int, frame: Any) -> None:
         if os.getpid() == self._process:  # a forked worker has nothing of its own to save
             if self._saving is None:
-                self._saving = _Saving(tuple(self._runs), ending=not callable(self._previous))
+                self._saving = _Saving(tuple(self._runs), self._handle, ending=not callable(self._previous))
                 self._saving.start()
             if not self._saving.wait():
                 return
