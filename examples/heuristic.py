@@ -7,12 +7,34 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from examples import gates
 from examples.gates import Reading
 from examples.slots import SeedSlot
 from examples.tasks import IMAGES, Task
 from karn_wandb import FactoredAction, GateEvaluationTrace, SeedStage
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """One thing the rules ask for.
+
+    Attributes:
+        slot: The slot it concerns.
+        gate: The gate that was checked, if one was.
+        target: Stage that the slot is to enter; None where it is to stay as it is.
+        action: The same as an action.
+        reason: Why, in words.
+        seed: The seed module to germinate, if that is asked for.
+    """
+
+    slot: SeedSlot
+    gate: GateEvaluationTrace | None
+    target: SeedStage | None
+    action: FactoredAction
+    reason: str
+    seed: nn.Module | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +83,21 @@ class Heuristic:
         return self._held[slot_id]
 
     def score_before(self, slot_id: str) -> float | None:
-        """Score when the slot's blending began."""
+        """Score when the slot's blending began: the last one with its seed module in training."""
         return self._before_blending.get(slot_id)
 
     def steps(self, epoch: int, score: float, readings: Mapping[str, Reading]) -> Iterator[Step]:
-        """Everything that is to happen after an epoch; each step is done when it is yielded.
+        """Everything that is to happen after an epoch, as in `proposals`; each step is done when it is yielded."""
+        for proposal in self.proposals(epoch, score, readings):
+            before = proposal.slot.stage
+            if proposal.seed is not None and proposal.action.blueprint is not None:
+                proposal.slot.germinate(proposal.action.blueprint, proposal.seed)
+            elif proposal.target is not None:
+                proposal.slot.enter(proposal.target)
+            yield Step(proposal.slot, proposal.gate, before, proposal.action, proposal.reason)
+
+    def proposals(self, epoch: int, score: float, readings: Mapping[str, Reading]) -> Iterator[Proposal]:
+        """What is to happen after an epoch, one thing after the other; asked for once an epoch, carried out or not.
 
         Args:
             epoch: The epoch just completed.
@@ -74,61 +106,45 @@ class Heuristic:
         """
         self._recent.append(score)
         for slot in self.slots.values():
-            yield from self._advance(slot, score, readings.get(slot.slot_id))
+            if slot.stage is SeedStage.TRAINING:
+                self._before_blending[slot.slot_id] = score
+            yield from self._advance(slot, readings.get(slot.slot_id))
         if epoch <= self._last_germination and self._stalled():
             yield from self._germinate()
 
-    def _advance(self, slot: SeedSlot, score: float, reading: Reading | None) -> Iterator[Step]:
+    def _advance(self, slot: SeedSlot, reading: Reading | None) -> Iterator[Proposal]:
         match slot.stage:
             case SeedStage.GERMINATED:
-                yield from self._through(slot, gates.g1(slot))
+                yield _through(slot, gates.g1(slot))
             case SeedStage.TRAINING if reading and slot.epochs_in_stage >= self.thresholds.training_epochs:
-                gate = gates.g2(slot, reading, self.thresholds)
-                self._before_blending[slot.slot_id] = score
-                yield from self._through(slot, gate) if gate.passed else self._prune(slot, gate)
+                yield _through_or_prune(slot, gates.g2(slot, reading, self.thresholds))
             case SeedStage.BLENDING if reading and slot.alpha >= 1:
-                gate = gates.g3(slot, reading, self.thresholds)
-                yield from self._through(slot, gate) if gate.passed else self._prune(slot, gate)
+                yield _through_or_prune(slot, gates.g3(slot, reading, self.thresholds))
             case SeedStage.HOLDING if reading:
                 yield from self._judge(slot, reading)
             case SeedStage.PRUNED:
-                yield self._enter(slot, SeedStage.EMBARGOED, None, "the slot rests")
+                yield _enter(slot, SeedStage.EMBARGOED, None, "the slot rests")
             case SeedStage.EMBARGOED:
-                yield self._enter(slot, SeedStage.RESETTING, None, "the slot is cleared")
+                yield _enter(slot, SeedStage.RESETTING, None, "the slot is cleared")
             case SeedStage.RESETTING:
-                yield self._enter(slot, SeedStage.DORMANT, None, "the slot is free again")
+                yield _enter(slot, SeedStage.DORMANT, None, "the slot is free again")
             case _:
                 return
 
-    def _judge(self, slot: SeedSlot, reading: Reading) -> Iterator[Step]:
+    def _judge(self, slot: SeedSlot, reading: Reading) -> Iterator[Proposal]:
         contributes = gates.g4(slot, reading, self.thresholds)
-        yield Step(slot, contributes, slot.stage, FactoredAction(op="WAIT", slot=slot.slot_id), contributes.message)
+        yield _wait(slot, contributes)
         if reading.held >= self.thresholds.held_epochs:
-            yield from self._through(slot, gates.g5(slot, reading, self.thresholds))
+            yield _through(slot, gates.g5(slot, reading, self.thresholds))
         elif slot.epochs_in_stage >= self._patience:
-            yield from self._prune(slot, contributes if not contributes.passed else gates.g5(slot, reading, self.thresholds))
-
-    def _through(self, slot: SeedSlot, gate: GateEvaluationTrace) -> Iterator[Step]:
-        if gate.passed and gate.target_stage is not None:
-            yield self._enter(slot, gate.target_stage, gate, gate.message)
-        else:
-            yield Step(slot, gate, slot.stage, FactoredAction(op="WAIT", slot=slot.slot_id), gate.message)
-
-    def _prune(self, slot: SeedSlot, gate: GateEvaluationTrace) -> Iterator[Step]:
-        self._held[slot.slot_id] = 0
-        yield self._enter(slot, SeedStage.PRUNED, gate, gate.message)
-
-    def _enter(self, slot: SeedSlot, stage: SeedStage, gate: GateEvaluationTrace | None, reason: str) -> Step:
-        before = slot.stage
-        slot.enter(stage)
-        op = {SeedStage.FOSSILIZED: "FOSSILIZE", SeedStage.PRUNED: "PRUNE"}.get(stage, "ADVANCE")
-        return Step(slot, gate, before, FactoredAction(op=op, slot=slot.slot_id), reason)
+            failed = contributes if not contributes.passed else gates.g5(slot, reading, self.thresholds)
+            yield _enter(slot, SeedStage.PRUNED, failed, failed.message)
 
     def _stalled(self) -> bool:
         """Whether the last two epochs gained too little."""
         return len(self._recent) == 3 and self._recent[-1] - self._recent[0] < self.thresholds.stalled
 
-    def _germinate(self) -> Iterator[Step]:
+    def _germinate(self) -> Iterator[Proposal]:
         """Plant the next blueprint of the first free slot, one seed module at a time in isolation."""
         if any(slot.stage in (SeedStage.GERMINATED, SeedStage.TRAINING) for slot in self.slots.values()):
             return
@@ -137,16 +153,19 @@ class Heuristic:
             if slot is None or slot.stage is not SeedStage.DORMANT or slot.germinations >= len(blueprints):
                 continue
             blueprint = blueprints[slot.germinations]
-            seed = self._made(slot, blueprint)
-            present = sum(p.numel() for s in self.slots.values() if s.seed for p in s.seed.parameters())
-            gate = gates.g0(slot, sum(p.numel() for p in seed.parameters()), present, self.thresholds)
+            seed = self.made(slot, blueprint)
+            gate = gates.g0(slot, parameters(seed), self.present(), self.thresholds)
             action = FactoredAction(op="GERMINATE", slot=slot_id, blueprint=blueprint, blend="cosine", tempo=slot.blend_epochs)
-            if gate.passed:
-                slot.germinate(blueprint, seed)
-            yield Step(slot, gate, SeedStage.DORMANT, action, f"learning has stalled; {gate.message}")
+            reason = f"learning has stalled; {gate.message}"
+            passed = gate.passed
+            yield Proposal(slot, gate, gate.target_stage if passed else None, action, reason, seed if passed else None)
             return
 
-    def _made(self, slot: SeedSlot, blueprint: str) -> torch.nn.Module:
+    def present(self) -> int:
+        """Parameters of all seed modules that there are."""
+        return sum(parameters(slot.seed) for slot in self.slots.values() if slot.seed is not None)
+
+    def made(self, slot: SeedSlot, blueprint: str) -> nn.Module:
         """A new seed module, without a trace in PyTorch's own generator: the host's data order must not change.
 
         Its weights follow from the random seed and from the slot's width and count of germinations.
@@ -154,3 +173,27 @@ class Heuristic:
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(1000 * self._base_seed + 10 * slot.channels + slot.germinations)
             return self._task.blueprints[blueprint](slot.channels)
+
+
+def parameters(module: nn.Module) -> int:
+    """How many parameters a module has."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def _through(slot: SeedSlot, gate: GateEvaluationTrace) -> Proposal:
+    if gate.passed and gate.target_stage is not None:
+        return _enter(slot, gate.target_stage, gate, gate.message)
+    return _wait(slot, gate)
+
+
+def _through_or_prune(slot: SeedSlot, gate: GateEvaluationTrace) -> Proposal:
+    return _through(slot, gate) if gate.passed else _enter(slot, SeedStage.PRUNED, gate, gate.message)
+
+
+def _enter(slot: SeedSlot, stage: SeedStage, gate: GateEvaluationTrace | None, reason: str) -> Proposal:
+    op = {SeedStage.FOSSILIZED: "FOSSILIZE", SeedStage.PRUNED: "PRUNE"}.get(stage, "ADVANCE")
+    return Proposal(slot, gate, stage, FactoredAction(op=op, slot=slot.slot_id), reason)
+
+
+def _wait(slot: SeedSlot, gate: GateEvaluationTrace) -> Proposal:
+    return Proposal(slot, gate, None, FactoredAction(op="WAIT", slot=slot.slot_id), gate.message)
