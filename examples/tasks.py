@@ -14,6 +14,7 @@ from examples import blueprints, text_blueprints
 from examples.gates import Thresholds
 from examples.gpt import GPT
 from examples.host import ConvHost, Host
+from examples.perceptron import PerceptronHost
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,5 +137,25 @@ TEXT = Task(
     recipe=Recipe(width=64, batch_size=16, lr=3e-3, label_smoothing=0.0),
 )
 
-TASKS: Mapping[str, Task] = MappingProxyType({task.name: task for task in (IMAGES, TEXT)})
+FLAT = (text_blueprints.norm, text_blueprints.low_rank, text_blueprints.adapter, text_blueprints.perceptron)
+"""Kinds of seed modules that need neither a picture's places nor a sequence's."""
+
+PIXELS = 64
+"""Numbers in a digit."""
+
+DIGITS = Task(
+    name="digits",
+    kind="classification",
+    project="growing-digits",
+    architecture="mlp_2layer",
+    host=lambda recipe, classes: PerceptronHost(PIXELS, recipe.width, classes, recipe.blend_epochs),
+    blueprints=MappingProxyType({f.__name__: f for f in FLAT}),
+    plan=MappingProxyType({"early": ("adapter", "perceptron"), "late": ("perceptron", "norm"), "mid": ("perceptron", "norm")}),
+    metric=ACCURACY,
+    game="accuracy",
+    thresholds=Thresholds(parameter_budget=40_000, stalled=15.0, training_epochs=2, held_epochs=2),
+    recipe=Recipe(epochs=16, lr=5e-3, label_smoothing=0.0, warmup_epochs=1, blend_epochs=2),
+)
+
+TASKS: Mapping[str, Task] = MappingProxyType({task.name: task for task in (IMAGES, TEXT, DIGITS)})
 """Tasks by name."""

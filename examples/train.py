@@ -16,9 +16,10 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -27,7 +28,7 @@ from torch.nn.functional import cross_entropy
 
 import karn_wandb
 from examples import data as images
-from examples import text
+from examples import digits, text
 from examples.dataset import Dataset, Part
 from examples.gates import Reading
 from examples.heuristic import Heuristic, Step
@@ -35,6 +36,11 @@ from examples.host import Host
 from examples.slots import SeedSlot
 from examples.tasks import TASKS, Recipe
 from karn_wandb import CounterfactualEngine, ModelEvaluator, SeedStage
+
+DATA: Mapping[str, Callable[[Path | None], Dataset]] = MappingProxyType(
+    {"images": images.load, "text": lambda _: text.help_topics(), "digits": lambda _: digits.digits()}
+)
+"""What each task is learned from; images may come from a folder."""
 
 Controller = Literal["heuristic", "none"]
 Disabled = Literal["none", "early", "mid", "late"]
@@ -284,7 +290,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--width", type=_width, help="width of the host, a multiple of 4: channels of its first block, or features")
     made.add_argument("--out", type=Path, default=Path("runs"), help="folder for the offline run")
-    made.add_argument("--epochs", type=int, default=30, help="epochs to train")
+    made.add_argument("--epochs", type=int, help="epochs to train; the task's own number unless given")
     made.add_argument("--data-root", type=Path, help="folder with CIFAR-10; photo patches without it")
     made.add_argument("--mode", choices=get_args(Mode), default=_mode(), help="where W&B logs; an agent's runs are online")
     made.add_argument("--baseline", type=Path, help="folder with the paired host-only run")
@@ -306,16 +312,17 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     if options.controller == "none" and options.disabled_slot != "none":
         made.error("--disabled-slot needs a controller: in the host alone nothing germinates in any slot")
     if options.task != "images" and options.data_root is not None:
-        made.error("--data-root is for images: the text is Python's own")
-    if options.width is None:
-        options.width = TASKS[options.task].recipe.width
+        made.error("--data-root is for images: text and digits are installed already")
+    recipe = TASKS[options.task].recipe
+    options.width = recipe.width if options.width is None else options.width
+    options.epochs = recipe.epochs if options.epochs is None else options.epochs
     return options
 
 
 def main() -> None:
     """The command line."""
     options = parsed()
-    data = text.help_topics() if options.task == "text" else images.load(options.data_root)
+    data = DATA[options.task](options.data_root)
     recipe = replace(data.task.recipe, epochs=options.epochs, width=options.width)
     options.out.mkdir(parents=True, exist_ok=True)
     train(
