@@ -1,4 +1,4 @@
-"""Handwritten digits of 8 x 8 pixels, from scikit-learn's wheel: small enough that a host is trained in a fraction of a second."""
+"""Handwritten digits of 8 x 8 pixels, from scikit-learn's wheel: a host learns them in a fraction of a second."""
 
 from __future__ import annotations
 

@@ -270,7 +270,7 @@ def log_step(run: karn_wandb.Run, step: Step, observation: list[float]) -> None:
     run.log_decision(observation_vector=observation, action=step.action, explanation=step.reason)
 
 
-def _mode() -> Mode:
+def default_mode() -> Mode:
     """Offline unless one of W&B's agents started this process, whose sweep waits for the run; WANDB_MODE may say otherwise."""
     said = os.environ.get("WANDB_MODE") or ("online" if "WANDB_SWEEP_ID" in os.environ else "offline")
     return "online" if said == "online" else "offline"
@@ -292,7 +292,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, default=Path("runs"), help="folder for the offline run")
     made.add_argument("--epochs", type=int, help="epochs to train; the task's own number unless given")
     made.add_argument("--data-root", type=Path, help="folder with CIFAR-10; photo patches without it")
-    made.add_argument("--mode", choices=get_args(Mode), default=_mode(), help="where W&B logs; an agent's runs are online")
+    made.add_argument("--mode", choices=get_args(Mode), default=default_mode(), help="where W&B logs; an agent's runs are online")
     made.add_argument("--baseline", type=Path, help="folder with the paired host-only run")
     made.add_argument("--claims", help="file of the hypotheses that the runs are made for, kept in the run")
     return made

@@ -10,7 +10,6 @@ the same seed and the same actions are the same host.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -128,7 +127,7 @@ class Growth:
         self.host_params = sum(p.numel() for p in self.model.host_parameters())
         self.heuristic = Heuristic(self.model.slots(), base_seed, recipe.epochs * 6 // 10, data.task)
         self.epoch = 0
-        self.gained = 0.0
+        self.score = self.gained = 0.0
         self._optimizers = Optimizers(self.model, recipe, data.steps(recipe.batch_size))
         self._order = torch.Generator().manual_seed(base_seed)
         self._changes: list[StageTransition] = []
@@ -138,11 +137,6 @@ class Growth:
     def done(self) -> bool:
         """Whether the training is over."""
         return self.epoch >= self.recipe.epochs
-
-    def branch(self) -> Growth:
-        """A copy that goes its own way with the same random numbers; data and task are shared."""
-        shared = (self.data, self.data.task, self.recipe)
-        return copy.deepcopy(self, {id(thing): thing for thing in shared})
 
     def legal(self) -> Legal:
         """What may be done now."""
@@ -173,6 +167,21 @@ class Growth:
             seen += [reading.removal_cost / 20, (reading.score_full - reading.score) / 20] if reading else [0.0, 0.0]
             seen.append(math.log2(1 + (parameters(slot.seed) if slot.seed else 0) / self.host_params) / 8)
         return torch.tensor(seen)
+
+    def situation(self) -> str:
+        """What it is like before the decision, in words."""
+        told = [f"after epoch {self.epoch}, {self.score:.1f} % ({self.gained:+.1f}) on the steering part"]
+        for name, slot in self.slots.items():
+            if slot.stage is SeedStage.DORMANT:
+                continue
+            words = f"{name} {slot.stage.name} ({slot.blueprint_id})" if slot.blueprint_id else f"{name} {slot.stage.name}"
+            reading = self.readings.get(name)
+            if slot.stage is SeedStage.TRAINING and reading is not None:
+                words += f", {reading.score_full - reading.score:+.1f} points if it were switched on"
+            elif reading is not None and slot.alpha > 0:
+                words += f", removal cost {reading.removal_cost:+.1f} points"
+            told.append(words)
+        return "; ".join(told)
 
     def step(self, action: FactoredAction, on_batch: Callable[[Batch], None] = lambda batch: None) -> Step:  # noqa: ARG005 -- named for the reader
         """Do it, train one epoch, and measure.

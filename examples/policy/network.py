@@ -32,8 +32,6 @@ class Seen:
 class PolicyNetwork(nn.Module):
     """Recurrent actor and critic.
 
-    The last layers start near zero, so that the untrained policy takes each legal op equally often.
-
     Args:
         features: Numbers in an observation.
         space: What may be chosen.
@@ -55,9 +53,6 @@ class PolicyNetwork(nn.Module):
         self.lstm = nn.LSTM(units, units)
         self.heads = nn.ModuleDict({head: nn.Linear(units, torch.Size(shape).numel()) for head, shape in self.shapes.items()})
         self.critic = nn.Linear(units, 1)
-        for last in (*self.heads.values(), self.critic):
-            nn.init.orthogonal_(last.weight, gain=0.01)
-            nn.init.zeros_(last.bias)
 
     def start(self, episodes: int) -> Hidden:
         """The state before the first decision of so many episodes."""

@@ -86,7 +86,7 @@ class Learner:
         returns = advantages + batch.values
         normalised = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
         learning_rate = ppo.lr * self.left
-        for passes in range(1, ppo.passes + 1):
+        for passes in range(1, ppo.passes + 1):  # noqa: B007 -- how many were made is logged
             losses = self._losses(batch, normalised, returns)
             self.optimizer.zero_grad()
             (losses.policy + ppo.value * losses.value - ppo.entropy * self.left * losses.entropy).backward()

@@ -9,9 +9,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Generator, Tensor
 
-from examples.policy.actions import HEADS, Legal, stacked
+from examples.policy.actions import BLENDS, HEADS, Legal, stacked
 from examples.policy.distribution import Factored
-from examples.policy.environment import Growth, Step, total
+from examples.policy.environment import Growth, Shadow, Step, total
 from examples.policy.network import Hidden, PolicyNetwork
 from karn_wandb import FactoredAction
 
@@ -104,11 +104,9 @@ class Uniform:
 
     def choose(self, environments: Sequence[Growth], legal: Legal, uniforms: Tensor) -> Choice:
         """Draw."""
-        n = len(environments)
-        space = environments[0].space
-        blends = space.sizes()["blend"]
-        flat = Factored(*(torch.zeros(mask.shape) for mask in legal), torch.zeros(n, len(space.slots), blends), legal)
-        return _choice(flat, environments, uniforms)
+        flat = {head: torch.zeros(mask.shape) for head, mask in zip(Legal._fields, legal, strict=True)}
+        blend = torch.zeros(*legal.blueprint.shape[:-1], len(BLENDS))
+        return _choice(Factored(**flat, blend=blend, legal=legal), environments, uniforms)
 
 
 class Learned:
@@ -133,8 +131,8 @@ class Learned:
         ahead = Legal(*(mask.unsqueeze(0) for mask in legal))
         seen = self.network(observations.unsqueeze(0), ahead, self.hidden)
         self.hidden = seen.hidden
-        logits = (getattr(seen.actions, head).squeeze(0) for head in HEADS)
-        choice = _choice(Factored(*logits, legal), environments, uniforms)
+        logits = {head: getattr(seen.actions, head).squeeze(0) for head in HEADS}
+        choice = _choice(Factored(**logits, legal=legal), environments, uniforms)
         return choice._replace(thought=Thought(seen.values.squeeze(0), *(state.squeeze(0) for state in seen.hidden)))
 
 
@@ -151,6 +149,8 @@ class Decision:
     Attributes:
         observations: (n, features).
         legal: The masks.
+        situations: What it was like, in words, by environment.
+        shadows: What the heuristic would have done, by environment.
         choice: What was chosen.
         steps: What came of it, by environment.
         rewards: (n,).
@@ -158,6 +158,8 @@ class Decision:
 
     observations: Tensor
     legal: Legal
+    situations: tuple[str, ...]
+    shadows: tuple[Shadow, ...]
     choice: Choice
     steps: tuple[Step, ...]
     rewards: Tensor
@@ -181,11 +183,18 @@ def play(
     for numbers in uniforms:
         observations = torch.stack([environment.observation() for environment in environments])
         legal = stacked([environment.legal() for environment in environments])
+        situations = tuple(environment.situation() for environment in environments)
+        shadows = tuple(environment.shadow for environment in environments)
         choice = controller.choose(environments, legal, numbers)
         steps = tuple(train(i, e, action) for i, (e, action) in enumerate(zip(environments, choice.actions, strict=True)))
         rewards = torch.tensor([total(step.reward) for step in steps])
-        decisions.append(Decision(observations, legal, choice, steps, rewards))
+        decisions.append(Decision(observations, legal, situations, shadows, choice, steps, rewards))
     return decisions
+
+
+def returns(decisions: Sequence[Decision]) -> Tensor:
+    """Sum of each episode's rewards, (n,)."""
+    return torch.stack([decision.rewards for decision in decisions]).sum(dim=0)
 
 
 def random_numbers(epochs: int, episodes: int, generator: Generator) -> Tensor:

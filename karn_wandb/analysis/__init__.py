@@ -8,7 +8,7 @@ from karn_wandb.analysis.lifecycle import Lifecycle
 from karn_wandb.analysis.means import BatchMeans
 from karn_wandb.analysis.modes import Mode
 from karn_wandb.analysis.outcome import episode_outcome
-from karn_wandb.analysis.policy import PolicyAnalyzer
+from karn_wandb.analysis.policy import PolicyAnalyzer, agree
 from karn_wandb.analysis.ppo import Finding, PPODiagnosis
 from karn_wandb.analysis.sanity import Sanity
 from karn_wandb.analysis.slots import SlotHistory
@@ -32,5 +32,6 @@ __all__ = [
     "SlotHistory",
     "TriggerWatch",
     "ValueCollapse",
+    "agree",
     "episode_outcome",
 ]

@@ -1,0 +1,210 @@
+"""Train a controller that grows small hosts, and try it on hosts it has not seen; or try one that need not learn.
+
+    python -m examples.policy --controller policy --seed 0        a policy, trained for some minutes of one core
+    python -m examples.policy --controller untrained --seed 0     the same network before it has learned
+    python -m examples.policy --controller random --seed 0        draws among what is legal
+    python -m examples.policy --controller none --seed 0          always waits: the host alone
+    python -m examples.policy --controller heuristic --seed 0     the rules
+
+All controllers of one random seed are tried on the same hosts with the same random numbers. The whole comparison is the sweep
+sweeps/policy_vs_heuristic.yaml.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+
+import karn_wandb
+from examples.dataset import Dataset
+from examples.digits import digits
+from examples.policy import checkpoint
+from examples.policy.environment import Growth, Weights
+from examples.policy.journal import Recorder, snapshots
+from examples.policy.network import PolicyNetwork
+from examples.policy.ppo import PPO, Learner
+from examples.policy.regret import disagreements, regrets, sampled
+from examples.policy.rollout import Controller, Learned, RuleBased, Uniform, Waiting, play, random_numbers, returns
+from examples.tasks import Recipe
+from examples.train import Mode, default_mode, matrix
+from karn_wandb.capture import capture_episode
+
+Name = Literal["policy", "untrained", "random", "none", "heuristic"]
+
+HOSTS_APART = 1_000_000
+"""Random seeds of hosts: those of one policy's training are below it from the next one's."""
+
+UNSEEN = 500_000
+"""From here on are hosts that no policy is trained on."""
+
+EVALUATION = 1
+"""Environment of the hosts that a controller is tried on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What all controllers share.
+
+    Attributes:
+        data: What hosts learn.
+        recipe: How.
+        weights: What the reward is made of.
+        seed: Random seed of the policy and of everything drawn for it.
+    """
+
+    data: Dataset
+    recipe: Recipe
+    weights: Weights
+    seed: int
+
+    def host(self, number: int) -> Growth:
+        """A host at the start of its training."""
+        return Growth(self.data, self.recipe, HOSTS_APART * self.seed + number, self.weights)
+
+    def unseen(self, number: int) -> Growth:
+        """One that no policy is trained on."""
+        return self.host(UNSEEN + number)
+
+    def network(self) -> PolicyNetwork:
+        """A policy that has not learned, without a trace in PyTorch's own generator."""
+        example = self.host(0)
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(self.seed)
+            return PolicyNetwork(len(example.observation()), example.space)
+
+
+def learn(
+    run: karn_wandb.Run, setting: Setting, learner: Learner, path: Path | None, on_update: Callable[[int, float], None]
+) -> None:
+    """Train the policy, from its checkpoint if there is one, and log each decision and each update."""
+    generator = torch.Generator().manual_seed(setting.seed)
+    if path is not None and path.exists():
+        checkpoint.load(path, learner, generator)
+    ppo = learner.ppo
+    run.wandb.define_metric("training/*", step_metric="training/episodes")
+    while learner.updates < ppo.updates:
+        hosts = [setting.host(learner.updates * ppo.episodes + i) for i in range(ppo.episodes)]
+        policy = Learned(learner.network)
+        policy.begin(len(hosts))
+        decisions = play(hosts, policy, random_numbers(setting.recipe.epochs, len(hosts), generator))
+        learnt = learner.learn(decisions)
+        for _, decision in snapshots(decisions, advantages=learnt.advantages, update=learnt.update):
+            run.log_decision(decision)
+        run.log_ppo_update(learnt.update)
+        reached = float(returns(decisions).mean())
+        score = statistics.fmean(host.score for host in hosts)
+        seen = {"training/episodes": learner.updates * ppo.episodes, "training/return": reached, "training/score": score}
+        run.wandb.log(seen)
+        if path is not None:
+            checkpoint.save(path, learner, generator)
+        on_update(learner.updates, reached)
+
+
+def evaluate(run: karn_wandb.Run, setting: Setting, controller: Controller, episodes: int, most_regrets: int) -> float:
+    """Try a controller on hosts that no policy was trained on, log everything, and give its mean return."""
+    generator = torch.Generator().manual_seed(UNSEEN + setting.seed)
+    uniforms = random_numbers(setting.recipe.epochs, episodes, generator)
+    hosts = [setting.unseen(i) for i in range(episodes)]
+    context = karn_wandb.capture_episode(
+        hosts[0].model,
+        task_type=setting.data.task.kind,
+        max_epochs=setting.recipe.epochs,
+        host_architecture=setting.data.task.architecture,
+        hyperparameters=asdict(setting.recipe),
+        data_hash=setting.data.sha256(),
+    )
+    recorders = []
+    for i, host in enumerate(hosts):
+        own = replace(context, episode_id=f"{run.id}-{i}", base_seed=host.base_seed)
+        recorders.append(Recorder(run.episode(EVALUATION, i, own), host))
+    controller.begin(episodes)
+    decisions = play(hosts, controller, uniforms, lambda i, host, action: recorders[i].train(host, action))
+    asked = sampled(disagreements(decisions), most_regrets, generator) if isinstance(controller, Learned) else []
+    found = regrets(controller.network, setting.unseen, decisions, uniforms, asked) if isinstance(controller, Learned) else {}
+    for i, decision in snapshots(decisions, regrets=found):
+        recorders[i].episode.log_decision(decision)
+    for recorder, host in zip(recorders, hosts, strict=True):
+        recorder.episode.log_counterfactual(matrix(host.model, setting.data, host.epoch))
+        recorder.episode.conclude()
+    reached = float(returns(decisions).mean())
+    run.summary["evaluation/return"] = reached
+    return reached
+
+
+def controller_of(name: Name, network: PolicyNetwork) -> Controller:
+    """The controller of that name."""
+    match name:
+        case "policy" | "untrained":
+            return Learned(network)
+        case "random":
+            return Uniform()
+        case "heuristic":
+            return RuleBased()
+        case "none":
+            return Waiting()
+
+
+def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options given; the process's own by default."""
+    ppo, weights = PPO(), Weights()
+    made = argparse.ArgumentParser("python -m examples.policy", description=(__doc__ or "").partition("\n")[0])
+    made.add_argument("--controller", choices=get_args(Name), default="policy", help="who decides")
+    made.add_argument("--seed", type=int, default=0, help="random seed of the policy, and of the hosts it is tried on")
+    made.add_argument("--updates", type=int, default=ppo.updates, help="updates of the policy")
+    made.add_argument("--episodes", type=int, default=ppo.episodes, help="hosts trained for each update")
+    made.add_argument("--hosts", type=int, default=16, help="unseen hosts that the controller is tried on")
+    made.add_argument("--regrets", type=int, default=32, help="disagreements with the heuristic that are tried both ways")
+    made.add_argument("--accuracy", type=float, default=weights.accuracy, help="reward for a point of accuracy")
+    made.add_argument("--attribution", type=float, default=weights.attribution, help="reward for a point of removal cost")
+    made.add_argument("--rent", type=float, default=weights.rent, help="cost of a doubling of the parameters, an epoch")
+    made.add_argument("--shaping", type=float, default=weights.shaping, help="reward for progress from stage to stage")
+    made.add_argument("--checkpoint", type=Path, help="file that the policy is kept in, and goes on from")
+    made.add_argument("--out", type=Path, default=Path("runs"), help="folder for the offline run")
+    made.add_argument("--mode", choices=get_args(Mode), default=default_mode(), help="where W&B logs; an agent's runs are online")
+    made.add_argument("--claims", help="file of the hypotheses that the runs are made for, kept in the run")
+    return made.parse_args(arguments)
+
+
+def main() -> None:
+    """The command line."""
+    options = parsed()
+    torch.use_deterministic_algorithms(mode=True)
+    torch.set_num_threads(1)  # everything is small: a second thread would wait for the first
+    options.out.mkdir(parents=True, exist_ok=True)
+    data = digits()
+    weights = Weights(options.accuracy, options.attribution, options.rent, options.shaping)
+    setting = Setting(data, data.task.recipe, weights, options.seed)
+    ppo = PPO(updates=options.updates, episodes=options.episodes)
+    network = setting.network()
+    config = {**asdict(ppo), **asdict(weights), "controller": options.controller, "seed": options.seed}
+    context = capture_episode(
+        network, base_seed=options.seed, task_type="policy", hyperparameters=config, data_hash=data.sha256()
+    )
+    with karn_wandb.init(
+        "growing-policy",
+        episode=context,
+        config={**config, "hosts": options.hosts, "regrets": options.regrets},
+        claims=options.claims,
+        name=f"{options.controller}-{options.seed}",
+        group="policy",
+        mode=options.mode,
+        dir=str(options.out),
+    ) as run:
+        if options.controller == "policy":
+            learn(run, setting, Learner(network, ppo), options.checkpoint, _told)
+        reached = evaluate(run, setting, controller_of(options.controller, network), options.hosts, options.regrets)
+    print(f"{options.controller}, seed {options.seed}: mean return {reached:.2f} on {options.hosts} unseen hosts")
+
+
+def _told(update: int, reached: float) -> None:
+    print(f"update {update}: mean return {reached:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
