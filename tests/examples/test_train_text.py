@@ -127,4 +127,4 @@ def test_other_images_are_no_text(capsys):
     with pytest.raises(SystemExit) as ended:
         parsed(["--task", "text", "--data-root", "cifar"])
     assert ended.value.code == 2
-    assert "--data-root is for images: the text is Python's own" in capsys.readouterr().err
+    assert "--data-root is for images: text and digits are installed already" in capsys.readouterr().err
