@@ -134,7 +134,7 @@ def improvement_over_tasks(  # noqa: PLR0917 -- the same order as `compare`
     return _estimate("probability of improvement", estimate, resampled, confidence, arms)
 
 
-def _first_minus_others(
+def _first_minus_others(  # noqa: PLR0917 -- those of the two above
     arms: tuple[TaskScores, ...],
     what: str,
     of: Callable[[Floats, TaskScores], Floats],
