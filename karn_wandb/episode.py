@@ -150,6 +150,7 @@ class EpisodeLog:
                 `EpochSnapshot`. What is not given is filled in: the epoch is counted, losses and gradient norms are
                 means over the batches, parameters and slots come from the attached model.
         """
+        self._check_open(TelemetryEventType.EPOCH_COMPLETED)
         if snapshot is not None:
             snapshot = record_of(EpochSnapshot, snapshot, values)
         if self._state.resumed:
@@ -157,13 +158,12 @@ class EpisodeLog:
         self._flush_batches()
         if snapshot is None:
             snapshot = self._snapshot(values)
-        else:
-            self._state.check_epoch(snapshot.epoch)
         if self._instrument is not None:
+            self._state.check_epoch(snapshot.epoch)  # before anything is measured for it
             for top in self._instrument.seed_layers(snapshot.epoch):
                 self._outbox.add(top)
             self._instrument.begin_epoch()
-        return self._keep(snapshot)
+        return self._post(snapshot)
 
     def rewind(self, epoch: int) -> None:
         """Say that training goes on from the checkpoint of an earlier epoch, before anything of the next one is logged.
@@ -190,7 +190,7 @@ class EpisodeLog:
         self.collector.rewind(epoch, self.env_id, self.episode_idx, scoped=self._scoped)
         self._news = True
         if self._instrument is not None:
-            self._state.lifecycle.declare(self._instrument.slot_ids)
+            self._state.declare(self._instrument.slot_ids)
 
     def log_decision(self, decision: PolicySnapshot | None = None, /, **values: Any) -> PolicySnapshot:
         """Log a decision of the policy; keywords are the fields of `PolicySnapshot`."""
@@ -260,7 +260,7 @@ class EpisodeLog:
         self.detach()
         self._instrument = Instrument(self.collector.config, model, slots, val_loader)
         self._instrument.dense = self._state.desk.dense
-        self._state.lifecycle.declare(self._instrument.slot_ids)
+        self._state.declare(self._instrument.slot_ids)
         context = self._state.store.context
         if context is not None:
             completed = self._instrument.complete(context)
@@ -300,7 +300,7 @@ class EpisodeLog:
     def _outcome_now(self, state: Literal["finished", "failed"], reason: str) -> EpisodeOutcome:
         return episode_outcome(
             self._state.analytics,
-            self._state.lifecycle,
+            self._state.desk.lifecycle,
             state=state,
             reason=reason,
             dropped_records=self.collector.dropped_records,
@@ -324,7 +324,7 @@ class EpisodeLog:
         matrix = self._instrument.evaluate(host.epoch, per_class=self._state.desk.research)
         if matrix is not None:
             self.log_counterfactual(matrix)
-        history, found = self._state.slots, self._instrument.slot_snapshots()
+        history, found = self._state.desk.slots, self._instrument.slot_snapshots()
         return {name: history.complete(slot, host.epoch, host.val_accuracy) for name, slot in found.items()}
 
     def _measure(self, values: dict[str, Any]) -> GradientNorms | None:
@@ -371,6 +371,10 @@ class EpisodeLog:
     def _keep(self, record: R) -> R:
         self._check_open(record)
         self._flush_batches()
+        return self._post(record)
+
+    def _post(self, record: R) -> R:
+        """Emit a record behind what waits."""
         self._outbox.add(record)
         self._send()
         self._observe(record)
