@@ -307,24 +307,22 @@ class EpisodeLog:
         )
 
     def _snapshot(self, values: dict[str, Any]) -> EpochSnapshot:
-        epoch = values.pop("epoch", self.current_epoch)
         slots, policy = values.pop("slots", None), values.pop("policy", None)
         measured = self._means.fields()
         if self._instrument is not None:
             measured |= self._instrument.parameter_counts()
-        host = record_of(HostSnapshot, None, {"epoch": epoch, **measured, **values})
-        found = self._measured_slots(host)
-        return EpochSnapshot(epoch=host.epoch, host=host, slots=found if slots is None else slots, policy=policy)
+        values.setdefault("epoch", self.current_epoch)
+        host = record_of(HostSnapshot, None, measured | values)
+        found = {} if self._instrument is None else self._measured_slots(self._instrument, host)
+        return EpochSnapshot(host.epoch, host, found if slots is None else slots, policy)
 
-    def _measured_slots(self, host: HostSnapshot) -> dict[str, SlotSnapshot]:
+    def _measured_slots(self, instrument: Instrument, host: HostSnapshot) -> dict[str, SlotSnapshot]:
         """The attached model's slots after the epoch; their coalitions are evaluated first, for the removal costs."""
-        if self._instrument is None:
-            return {}
         self._state.check_epoch(host.epoch)  # before anything is evaluated for it
-        matrix = self._instrument.evaluate(host.epoch, per_class=self._state.desk.research)
+        matrix = instrument.evaluate(host.epoch, per_class=self._state.desk.research)
         if matrix is not None:
             self.log_counterfactual(matrix)
-        history, found = self._state.desk.slots, self._instrument.slot_snapshots()
+        history, found = self._state.desk.slots, instrument.slot_snapshots()
         return {name: history.complete(slot, host.epoch, host.val_accuracy) for name, slot in found.items()}
 
     def _measure(self, values: dict[str, Any]) -> GradientNorms | None:

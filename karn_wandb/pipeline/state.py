@@ -49,7 +49,7 @@ class EpisodeState:
         self._slots = self._slots.union(slots)
 
     def observe(self, data: object) -> None:
-        """Take what an event carries into account, if it can be.
+        """Take what an event carries into account.
 
         Raises:
             RecordError: Slots were declared, and it is about none of them.

@@ -71,9 +71,9 @@ class Bounds:
 
     def test(self, kind: Kind) -> str:
         """The expression for numbers of the kind that `allows` allows."""
-        low, high = (self.low, self.high) if kind is kind_of(int) else (_or(self.low, -LARGEST), _or(self.high, LARGEST))
-        above = "" if low is None else f" and {low!r} <= {{v}}"
-        return kind.sure + above + ("" if high is None else f" and {{v}} <= {high!r}")
+        of, least, most = ("int", -(2**63), 2**64 - 1) if kind is kind_of(int) else ("float", -LARGEST, LARGEST)
+        low, high = least if self.low is None else self.low, most if self.high is None else self.high
+        return f"type({{v}}) is {of} and {low!r} <= {{v}} <= {high!r}"
 
 
 Finite = Annotated[float, Bounds()]
@@ -148,10 +148,6 @@ _SIMPLE: dict[Any, Kind] = {
     Path: Kind("a path", check_path, str, same),
     datetime: Kind("a datetime", check_time, encode_time, datetime.fromisoformat),
 }
-
-
-def _or(limit: float | None, otherwise: float) -> float:
-    return otherwise if limit is None else limit
 
 
 def _annotated(arguments: tuple[Any, ...]) -> Kind:
