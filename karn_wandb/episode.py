@@ -311,8 +311,10 @@ class EpisodeLog:
         measured = self._means.fields()
         if self._instrument is not None:
             measured |= self._instrument.parameter_counts()
+        for name, value in measured.items():
+            values.setdefault(name, value)
         values.setdefault("epoch", self.current_epoch)
-        host = record_of(HostSnapshot, None, measured | values)
+        host = record_of(HostSnapshot, None, values)
         found = {} if self._instrument is None else self._measured_slots(self._instrument, host)
         return EpochSnapshot(host.epoch, host, found if slots is None else slots, policy)
 

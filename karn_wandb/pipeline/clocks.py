@@ -7,7 +7,7 @@ from karn_wandb.pipeline.state import EpisodeState
 from karn_wandb.records import LayerStatistics, TelemetryEvent
 from karn_wandb.schema import CLOCK_OF
 
-IN_TRAINING = (*READINGS, LayerStatistics)
+IN_TRAINING = frozenset((*READINGS, LayerStatistics))
 """Records that may be of the epoch in training, which need not come to its end."""
 
 
@@ -52,6 +52,6 @@ class Clocks:
 
     def _reach(self, prefix: str, event: TelemetryEvent, tick: int) -> int:
         """Keep where an environment's epoch clock has come to; gives the tick."""
-        if not isinstance(event.data, IN_TRAINING):
-            self.epochs[prefix] = max(tick, self.epochs.get(prefix, 0))
+        if tick > self.epochs.get(prefix, 0) and type(event.data) not in IN_TRAINING:
+            self.epochs[prefix] = tick
         return tick

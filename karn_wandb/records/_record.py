@@ -46,10 +46,14 @@ class Record:
     def _check(self) -> None:
         """Rules that concern several fields; raises `RecordError`."""
 
-    def to_plain(self) -> dict[str, Any]:
-        """The record as JSON values, NaN and infinities as text; a field that is None by default and None is left out."""
+    def to_plain(self, plain: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The record as JSON values, NaN and infinities as text; a field that is None by default and None is left out.
+
+        Args:
+            plain: Where the fields are put; a new mapping unless given.
+        """
         type(self).to_plain = encode = encoder(type(self))  # type: ignore[method-assign,assignment]  # compiled, as the constructor
-        return encode(self)
+        return encode(self, plain)
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Self:
@@ -115,7 +119,7 @@ def _check_payload(value: Any, path: str) -> Record | dict[str, Any]:
 
 def _encode_payload(value: Record | dict[str, Any]) -> Any:
     if isinstance(value, Record):
-        return {TAG: type(value).__name__, **value.to_plain()}
+        return value.to_plain({TAG: type(value).__name__})
     return encode_json(value)
 
 
@@ -205,15 +209,15 @@ def _open(cls: Any) -> type[Any]:
     return type(cls.__name__, (Record,), {"__slots__": [f.name for f in fields(cls)], "__module__": cls.__module__})
 
 
-def encoder(cls: type[Any]) -> Callable[[Any], dict[str, Any]]:
+def encoder(cls: type[Any]) -> Callable[[Any, dict[str, Any] | None], dict[str, Any]]:
     """The function that makes the plain form of a record."""
-    lines = ["plain = {}"]
+    lines = ["if plain is None: plain = {}"]
     names: dict[str, Any] = {}
     for name, kind, none_by_default in kinds(cls):
         names[f"encode_{name}"] = kind.encode
         put = f"plain[{name!r}] = {kind.plain.format(v='v', encode=f'encode_{name}')}"
         lines += [f"v = self.{name}", f"if v is not None: {put}" if none_by_default else put]
-    return straight("encode(self)", [*lines, "return plain"], **names)
+    return straight("encode(self, plain=None)", [*lines, "return plain"], **names)
 
 
 _COMPILED: dict[type[Any], tuple[tuple[str, Kind, bool], ...]] = {}
