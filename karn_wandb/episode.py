@@ -150,7 +150,6 @@ class EpisodeLog:
                 `EpochSnapshot`. What is not given is filled in: the epoch is counted, losses and gradient norms are
                 means over the batches, parameters and slots come from the attached model.
         """
-        self._check_open(TelemetryEventType.EPOCH_COMPLETED)
         if snapshot is not None:
             snapshot = record_of(EpochSnapshot, snapshot, values)
         if self._state.resumed:
@@ -163,7 +162,7 @@ class EpisodeLog:
             for top in self._instrument.seed_layers(snapshot.epoch):
                 self._outbox.add(top)
             self._instrument.begin_epoch()
-        return self._post(snapshot)
+        return self._keep(snapshot)
 
     def rewind(self, epoch: int) -> None:
         """Say that training goes on from the checkpoint of an earlier epoch, before anything of the next one is logged.
@@ -371,10 +370,6 @@ class EpisodeLog:
     def _keep(self, record: R) -> R:
         self._check_open(record)
         self._flush_batches()
-        return self._post(record)
-
-    def _post(self, record: R) -> R:
-        """Emit a record behind what waits."""
         self._outbox.add(record)
         self._send()
         self._observe(record)
