@@ -157,9 +157,8 @@ class EpisodeLog:
         self._flush_batches()
         if snapshot is None:
             snapshot = self._snapshot(values)
-        else:
-            self._state.check_epoch(snapshot.epoch)
         if self._instrument is not None:
+            self._state.check_epoch(snapshot.epoch)  # before anything is measured for it
             for top in self._instrument.seed_layers(snapshot.epoch):
                 self._outbox.add(top)
             self._instrument.begin_epoch()
@@ -190,7 +189,7 @@ class EpisodeLog:
         self.collector.rewind(epoch, self.env_id, self.episode_idx, scoped=self._scoped)
         self._news = True
         if self._instrument is not None:
-            self._state.lifecycle.declare(self._instrument.slot_ids)
+            self._state.declare(self._instrument.slot_ids)
 
     def log_decision(self, decision: PolicySnapshot | None = None, /, **values: Any) -> PolicySnapshot:
         """Log a decision of the policy; keywords are the fields of `PolicySnapshot`."""
@@ -260,7 +259,7 @@ class EpisodeLog:
         self.detach()
         self._instrument = Instrument(self.collector.config, model, slots, val_loader)
         self._instrument.dense = self._state.desk.dense
-        self._state.lifecycle.declare(self._instrument.slot_ids)
+        self._state.declare(self._instrument.slot_ids)
         context = self._state.store.context
         if context is not None:
             completed = self._instrument.complete(context)
@@ -300,31 +299,31 @@ class EpisodeLog:
     def _outcome_now(self, state: Literal["finished", "failed"], reason: str) -> EpisodeOutcome:
         return episode_outcome(
             self._state.analytics,
-            self._state.lifecycle,
+            self._state.desk.lifecycle,
             state=state,
             reason=reason,
             dropped_records=self.collector.dropped_records,
         )
 
     def _snapshot(self, values: dict[str, Any]) -> EpochSnapshot:
-        epoch = values.pop("epoch", self.current_epoch)
         slots, policy = values.pop("slots", None), values.pop("policy", None)
         measured = self._means.fields()
         if self._instrument is not None:
             measured |= self._instrument.parameter_counts()
-        host = record_of(HostSnapshot, None, {"epoch": epoch, **measured, **values})
-        found = self._measured_slots(host)
-        return EpochSnapshot(epoch=host.epoch, host=host, slots=found if slots is None else slots, policy=policy)
+        for name, value in measured.items():
+            values.setdefault(name, value)
+        values.setdefault("epoch", self.current_epoch)
+        host = record_of(HostSnapshot, None, values)
+        found = {} if self._instrument is None else self._measured_slots(self._instrument, host)
+        return EpochSnapshot(host.epoch, host, found if slots is None else slots, policy)
 
-    def _measured_slots(self, host: HostSnapshot) -> dict[str, SlotSnapshot]:
+    def _measured_slots(self, instrument: Instrument, host: HostSnapshot) -> dict[str, SlotSnapshot]:
         """The attached model's slots after the epoch; their coalitions are evaluated first, for the removal costs."""
-        if self._instrument is None:
-            return {}
         self._state.check_epoch(host.epoch)  # before anything is evaluated for it
-        matrix = self._instrument.evaluate(host.epoch, per_class=self._state.desk.research)
+        matrix = instrument.evaluate(host.epoch, per_class=self._state.desk.research)
         if matrix is not None:
             self.log_counterfactual(matrix)
-        history, found = self._state.slots, self._instrument.slot_snapshots()
+        history, found = self._state.desk.slots, instrument.slot_snapshots()
         return {name: history.complete(slot, host.epoch, host.val_accuracy) for name, slot in found.items()}
 
     def _measure(self, values: dict[str, Any]) -> GradientNorms | None:

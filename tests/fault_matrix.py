@@ -3,7 +3,7 @@
     PYTHONPATH=.:tests python tests/fault_matrix.py [REPETITIONS]
 
 Each trial is a training process with a stand-in for the W&B service of its own. A fault is over only when the training has logged
-`DURING` more epochs in spite of it, so a training that waited for its end would wait for ever. Then the record log is imported
+some more epochs in spite of it, so a training that waited for its end would wait for ever. Then the record log is imported
 into the run at the service, twice. What must hold: each epoch that `log_epoch` returned from is in the log, and the
 service has each event of the log once.
 """
@@ -33,9 +33,6 @@ from karn_wandb.pipeline import LOG_NAME, read_log
 from karn_wandb.restore import import_log
 from karn_wandb.schema import REST
 
-DURING = 20
-"""Epochs that are logged during a fault."""
-
 PAUSE = 0.05
 """Seconds a training pauses after each epoch, so that a fault lasts for a while."""
 
@@ -61,6 +58,7 @@ class Cell:
         ending: How it ends.
         refused_in_init: Whether nobody listens in `init`.
         wait: Epochs before a process is killed, at most.
+        during: Epochs that are logged during a fault.
     """
 
     name: str
@@ -68,6 +66,7 @@ class Cell:
     ending: Ending = "finish"
     refused_in_init: bool = False
     wait: int = 150
+    during: int = 20
 
 
 @dataclass
@@ -169,7 +168,7 @@ class Trial:
             self._read(process, 1 + self._rng.randrange(1, 30))
             for name in self.cell.middle:
                 with MIDDLE[name](service, self._disk):
-                    self._read(process, DURING)
+                    self._read(process, self.cell.during)
                 self._read(process, self._rng.randrange(5))
             self._end(service, process)
             watchdog.cancel()
@@ -187,7 +186,7 @@ class Trial:
             return
         if self.cell.ending == "core killed":
             os.kill(core_of(process), signal.SIGKILL)
-            self._read(process, DURING)
+            self._read(process, self.cell.during)
         with service.refusing() if self.cell.ending == "refused" else nullcontext():
             (self._disk / "stop").touch()
             self._lines += process.stdout.readlines()

@@ -122,13 +122,13 @@ class Squares:
         return float(index * index)
 
 
-def loaded(run, method: str) -> None:
-    """A DataLoader's workers, started twice in the middle of a run."""
+def loaded(run, method: str, times: str) -> None:
+    """A DataLoader's workers, started in the middle of a run."""
     from torch.utils.data import DataLoader
 
     with run:
         found = []
-        for _ in range(2):
+        for _ in range(int(times)):
             loader = DataLoader(Squares(), num_workers=2 if method == "fork" else 1, multiprocessing_context=method)
             found.append(sum(batch.item() for batch in loader))
             train(run, 1.0)
@@ -138,6 +138,6 @@ def loaded(run, method: str) -> None:
 if sys.argv[1] == "loaded":
     open_run = begin(sys.argv[2])  # a spawned worker comes here too
     if __name__ == "__main__":
-        loaded(open_run, sys.argv[3])
+        loaded(open_run, *sys.argv[3:])
 elif __name__ == "__main__":
     {"ranked": ranked, "distributed": distributed, "forked": forked}[sys.argv[1]](*sys.argv[2:])

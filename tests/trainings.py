@@ -15,6 +15,8 @@ import pytest
 from karn_wandb.records import EpochSnapshot, TelemetryEvent
 
 TESTS = Path(__file__).parent
+PATH = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+"""Where a program that is started finds the package, and what tests share."""
 
 
 @contextmanager
@@ -29,7 +31,7 @@ def training(folder: Path, *arguments: str, environment: Mapping[str, str] | Non
     folder.mkdir(exist_ok=True)
     environment = {**(os.environ if environment is None else environment)}
     environment.pop("WANDB_SERVICE", None)  # a wandb-core of its own
-    environment["PYTHONPATH"] = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+    environment["PYTHONPATH"] = PATH
     command = [sys.executable, str(TESTS / "killed_training.py"), str(folder), *arguments]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True

@@ -1,11 +1,10 @@
-"""Which stage each slot is in, and whether what is logged about it can be."""
+"""Which stage each slot is in, and what became of the seed modules in them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from karn_wandb.errors import RecordError
-from karn_wandb.records import OCCUPIED, EpochSnapshot, SeedStage, SlotSnapshot, StageTransition
+from karn_wandb.records import OCCUPIED, EpochSnapshot, Record, SeedStage, SlotSnapshot, StageTransition
 
 
 class Lifecycle:
@@ -19,47 +18,17 @@ class Lifecycle:
     def __init__(self) -> None:
         self.stages: dict[str, SeedStage] = {}
         self.germinated = self.fossilized = self.pruned = 0
-        self._declared: frozenset[str] = frozenset()
 
-    def declare(self, slots: Iterable[str]) -> None:
-        """Name the slots there are; others are errors from then on. Without a declaration any name is taken."""
-        self._declared = frozenset(slots) | self._declared
-
-    def check_slot(self, slot_id: str) -> None:
-        """Raise unless the slot exists.
-
-        Raises:
-            RecordError: Slots were declared and this is none of them.
-        """
-        if self._declared and slot_id not in self._declared:
-            raise RecordError(
-                f"there is no slot {slot_id!r}",
-                got=f"the slots are {', '.join(sorted(self._declared))}",
-                do="Declare it in the episode's slot_config, or attach the model that has it.",
-            )
-
-    def transition(self, change: StageTransition) -> None:
-        """Take one change of stage; that it is a legal one the record itself has checked.
-
-        Raises:
-            RecordError: The slot does not exist.
-        """
-        self.check_slot(change.slot_id)
-        self._move(change.slot_id, change.from_stage, change.to_stage)
-
-    def observe(self, snapshot: EpochSnapshot) -> None:
-        """Bring the stages up to date with an epoch snapshot.
-
-        Raises:
-            RecordError: It names a slot that does not exist.
-        """
-        if self._declared and not self._declared.issuperset(snapshot.slots):
-            for slot_id in snapshot.slots:
-                self.check_slot(slot_id)
-        for slot_id, slot in snapshot.slots.items():
-            before = self.stages.setdefault(slot_id, SeedStage.DORMANT)
-            if slot.stage is not before:
-                self._move(slot_id, before, slot.stage)
+    def observe(self, record: Record) -> None:
+        """Take a record into account."""
+        match record:
+            case EpochSnapshot():
+                for slot_id, slot in record.slots.items():
+                    self._move(slot_id, self.stages.get(slot_id, SeedStage.DORMANT), slot.stage)
+            case StageTransition():
+                self._move(record.slot_id, record.from_stage, record.to_stage)
+            case _:
+                pass
 
     def _move(self, slot_id: str, before: SeedStage, after: SeedStage) -> None:
         self.stages[slot_id] = after

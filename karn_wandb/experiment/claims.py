@@ -5,9 +5,7 @@ A hypothesis written down after looking at the runs is no hypothesis, so the fil
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +16,7 @@ import yaml
 from karn_wandb.errors import ClaimsError
 from karn_wandb.records import Unfinished
 from karn_wandb.statistics.sequential import Spending
+from karn_wandb.yaml_file import BOOLEAN, EXPONENT, TEXT, Field, YamlFile, is_count, is_number, is_text, one_of
 
 Test = Literal["superiority", "non_inferiority", "equivalence"]
 Correction = Literal["holm", "bh"]
@@ -95,11 +94,8 @@ def read_claims(path: str | Path) -> Claims:
     Raises:
         ClaimsError: It cannot be read, is not YAML, or does not say what a claims file must; with the line.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise ClaimsError(f"the claims file {str(path)!r} cannot be read", got=error.strerror or str(error)) from error
-    return parse_claims(content, str(path))
+    file = _file(str(path))
+    return file.claims(file.content())
 
 
 def parse_claims(content: bytes, name: str) -> Claims:
@@ -112,123 +108,80 @@ def parse_claims(content: bytes, name: str) -> Claims:
     Raises:
         ClaimsError: They are not YAML in UTF-8, or do not say what a claims file must; with the line.
     """
-    file = _File(name)
-    top = file.fields(file.root(content), _TOP, "the file")
-    claims = tuple(file.claim(node) for node in file.sequence(top["claims"]))
-    file.check_names(claims)
-    return Claims(
-        claims=claims,
-        family=top["family"],
-        correction=top["correction"],
-        planned_runs=file.planned_runs(top),
-        looks=tuple(top["looks"]),
-        spending=top["spending"],
-        sha256=hashlib.sha256(content).hexdigest(),
-        text=file.text(content),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """What a field must be: in words, and as a check of its value."""
-
-    expected: str
-    holds: Callable[[Any], bool]
-    default: Any = None
-    required: bool = False
-    hint: str = ""
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return _file(name).claims(content)
 
 
 def _are_looks(value: Any) -> bool:
-    return isinstance(value, list) and len(value) > 1 and all(map(_is_count, value)) and value == sorted(set(value))
+    return isinstance(value, list) and len(value) > 1 and all(map(is_count, value)) and value == sorted(set(value))
 
 
 def _is_filter(value: Any) -> bool:
     scalars = (str, int, float, bool, type(None))
-    return isinstance(value, dict) and bool(value) and all(_is_text(k) and isinstance(v, scalars) for k, v in value.items())
+    return isinstance(value, dict) and bool(value) and all(is_text(k) and isinstance(v, scalars) for k, v in value.items())
 
 
 def _optional(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or check(value)
 
 
-def _one_of(*options: str) -> tuple[str, Callable[[Any], bool]]:
-    return f"one of {', '.join(options)}", lambda value: value in options
-
-
-_EXPONENT = "YAML reads 1e-3 as text: write 0.001 or 1.0e-3."
 _FILTER = "config names with the value each must have, such as {controller: heuristic}"
 _TOP = {
-    "family": _Field("text", _is_text, default="claims"),
-    "correction": _Field(*_one_of("holm", "bh"), default="holm"),
-    "planned_runs": _Field("a whole number above 0", _optional(_is_count)),
-    "looks": _Field("numbers of runs of an arm, at least two, rising", _are_looks, default=(), hint="Such as [5, 10, 20]."),
-    "spending": _Field(*_one_of("obrien_fleming", "pocock"), default="obrien_fleming"),
-    "claims": _Field("a list of claims", lambda _: True, required=True),
+    "family": TEXT,
+    "correction": one_of("holm", "bh"),
+    "planned_runs": Field("a whole number above 0", _optional(is_count)),
+    "looks": Field("numbers of runs of an arm, at least two, rising", _are_looks, hint="Such as [5, 10, 20]."),
+    "spending": one_of("obrien_fleming", "pocock"),
+    "claims": Field("a list of claims", None, required=True),
 }
 _CLAIM = {
-    "name": _Field("text", _is_text, required=True),
-    "metric": _Field("text", _is_text, default="final_accuracy"),
-    "higher_is_better": _Field("true or false", lambda value: isinstance(value, bool), default=True),
-    "treatment": _Field(_FILTER, _is_filter, required=True),
-    "control": _Field(_FILTER, _is_filter, required=True),
-    "pair_by": _Field("a column's name or null", _optional(_is_text), default="base_seed"),
-    "test": _Field(*_one_of("superiority", "non_inferiority", "equivalence"), default="superiority"),
-    "margin": _Field("a number above 0, or null", _optional(lambda v: _is_number(v) and v > 0), hint=_EXPONENT),
-    "confidence": _Field(
-        "a number from 0.5 to 0.9999", lambda v: _is_number(v) and 0.5 <= v <= 0.9999, default=0.95, hint="Write 0.95 for 95 %."
+    "name": Field("text", is_text, required=True),
+    "metric": TEXT,
+    "higher_is_better": BOOLEAN,
+    "treatment": Field(_FILTER, _is_filter, required=True),
+    "control": Field(_FILTER, _is_filter, required=True),
+    "pair_by": Field("a column's name or null", _optional(is_text)),
+    "test": one_of("superiority", "non_inferiority", "equivalence"),
+    "margin": Field("a number above 0, or null", _optional(lambda v: is_number(v) and v > 0), hint=EXPONENT),
+    "confidence": Field(
+        "a number from 0.5 to 0.9999", lambda v: is_number(v) and 0.5 <= v <= 0.9999, hint="Write 0.95 for 95 %."
     ),
-    "unfinished": _Field(*_one_of("left_out", "worst", "last"), default="left_out"),
+    "unfinished": one_of("left_out", "worst", "last"),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    """The file being read: names the line in every error."""
+class _File(YamlFile):
+    """The claims file being read."""
 
-    name: str
+    __slots__ = ()
 
-    def error(self, where: yaml.Node | yaml.Mark | None, what: str, got: str = "", do: str = "") -> ClaimsError:
-        mark = where.start_mark if isinstance(where, yaml.Node) else where
-        line = f", line {mark.line + 1}" if mark else ""
-        return ClaimsError(f"{self.name}{line}: {what}", got=got, do=do)
+    def claims(self, content: bytes) -> Claims:
+        top = self.known_fields(self.root(content), _TOP, "the file")
+        claims = tuple(self.claim(node) for node in self.sequence(top.pop("claims")))
+        self.check_names(claims)
+        said = {key: self.value(node) for key, node in top.items()}
+        said["looks"] = tuple(said.get("looks", ()))
+        said["planned_runs"] = self.planned_runs(said.get("planned_runs"), said["looks"])
+        sha256 = hashlib.sha256(content).hexdigest()
+        return Claims(claims, **{"family": "claims", **said}, sha256=sha256, text=self.text(content))
 
-    def root(self, content: bytes) -> yaml.Node:
-        try:
-            node = yaml.compose(content, Loader=yaml.SafeLoader)
-        except (yaml.YAMLError, RecursionError) as error:
-            mark = getattr(error, "problem_mark", None)
-            raise self.error(mark, "this is not YAML", getattr(error, "problem", "") or str(error)) from error
-        if node is None:
-            raise self.error(None, "the claims file is empty", do="It must have a list of claims.")
-        return node
+    def known_fields(self, node: yaml.Node, known: Mapping[str, Field], what: str) -> dict[str, yaml.Node]:
+        """The fields of a mapping; who wrote something else is told which there are."""
+        if not isinstance(node, yaml.MappingNode):
+            raise self.error(node, f"{what} must be a mapping of fields", do=f"The fields are {', '.join(known)}.")
+        return self.fields(node, known, what, "the field ")
 
-    def planned_runs(self, top: Mapping[str, Any]) -> int | None:
+    def planned_runs(self, planned: int | None, looks: tuple[int, ...]) -> int | None:
         """Runs planned for each arm: as declared, or those at the last look."""
-        planned: int | None = top["planned_runs"]
-        if not top["looks"]:
+        if not looks or planned == looks[-1]:
             return planned
-        last: int = top["looks"][-1]
-        if planned not in (None, last):
+        if planned is not None:
             raise self.error(
                 None,
                 "'looks' must end with the planned runs",
-                f"{last} and planned_runs {planned}",
+                f"{looks[-1]} and planned_runs {planned}",
                 "The last look is the one at which all planned runs are in.",
             )
-        return last
+        return looks[-1]
 
     def text(self, content: bytes) -> str:
         """The file as text that can be kept; YAML may be in UTF-16 too, whose bytes nobody would get back."""
@@ -237,49 +190,14 @@ class _File:
         except UnicodeDecodeError as error:
             raise self.error(None, "the claims file is not in UTF-8", do="Save it in UTF-8.") from error
 
-    def value(self, node: yaml.Node) -> Any:
-        try:
-            return yaml.constructor.SafeConstructor().construct_document(node)
-        except (yaml.YAMLError, ValueError) as error:
-            raise self.error(node, "this value cannot be read", getattr(error, "problem", "") or str(error)) from error
-
-    def fields(self, node: yaml.Node, known: Mapping[str, _Field], what: str) -> dict[str, Any]:
-        """The values of a mapping's fields, defaults filled in; the list of claims stays a node."""
-        if not isinstance(node, yaml.MappingNode):
-            raise self.error(node, f"{what} must be a mapping of fields", do=f"The fields are {', '.join(known)}.")
-        found: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = self.key(key_node, known, what)
-            if key in found:
-                raise self.error(key_node, f"{what} has the field {key!r} twice")
-            found[key] = value_node if key == "claims" else self.checked(value_node, key, known[key])
-        for key, rule in known.items():
-            if rule.required and key not in found:
-                raise self.error(node, f"{what} lacks the field {key!r}", do=f"It must be {rule.expected}.")
-        return {key: found.get(key, rule.default) for key, rule in known.items()}
-
-    def key(self, node: yaml.Node, known: Mapping[str, _Field], what: str) -> str:
-        key = str(node.value if isinstance(node, yaml.ScalarNode) else self.value(node))
-        if key in known:
-            return key
-        near = difflib.get_close_matches(key, known, n=1)
-        do = f"Did you mean {near[0]!r}?" if near else f"The fields are {', '.join(known)}."
-        raise self.error(node, f"{what} has an unknown field {key!r}", do=do)
-
-    def checked(self, node: yaml.Node, key: str, field: _Field) -> Any:
-        value = self.value(node)
-        if field.holds(value):
-            return value
-        raise self.error(node, f"{key!r} must be {field.expected}", got=repr(value), do=field.hint)
-
     def sequence(self, node: yaml.Node) -> list[yaml.Node]:
         if not isinstance(node, yaml.SequenceNode) or not node.value:
             raise self.error(node, "'claims' must be a list of at least one claim", do="Begin each claim with '- name: ...'.")
         return list(node.value)
 
     def claim(self, node: yaml.Node) -> Claim:
-        found = self.fields(node, _CLAIM, "a claim")
-        claim = Claim(**found, line=node.start_mark.line + 1)
+        found = self.known_fields(node, _CLAIM, "a claim")
+        claim = Claim(**{key: self.value(value) for key, value in found.items()}, line=node.start_mark.line + 1)
         if claim.test != "superiority" and claim.margin is None:
             raise self.error(
                 node,
@@ -299,3 +217,7 @@ class _File:
                     do="Give each claim its own name.",
                 )
             lines[claim.name] = claim.line
+
+
+def _file(name: str) -> _File:
+    return _File(name, "claims file", "It must have a list of claims.", ClaimsError)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from karn_wandb.pipeline.desk import READINGS
 from karn_wandb.pipeline.state import EpisodeState
-from karn_wandb.records import DenseTrace, LayerStatistics, TelemetryEvent
-from karn_wandb.schema import CLOCK_OF, scope_of
+from karn_wandb.records import LayerStatistics, TelemetryEvent
+from karn_wandb.schema import CLOCK_OF
 
-IN_TRAINING = (*READINGS, LayerStatistics)
+IN_TRAINING = frozenset((*READINGS, LayerStatistics))
 """Records that may be of the epoch in training, which need not come to its end."""
 
 
@@ -25,39 +25,33 @@ class Clocks:
 
     def tick(self, state: EpisodeState, event: TelemetryEvent) -> int | None:
         """The tick of a new event, None where it belongs to no clock."""
-        prefix, clock = scope_of(event), CLOCK_OF.get(type(event.data))
+        clock = CLOCK_OF.get(type(event.data))
         if clock is not None:
-            key = (prefix, clock)
-            self.counted[key] = self.counted.get(key, -1) + 1
-            return self.counted[key]
-        epoch = _epoch_of(event.data)
+            key = (state.prefix, clock)
+            self.counted[key] = count = self.counted.get(key, -1) + 1
+            return count
+        epoch = getattr(event.data, "epoch", None)
         if epoch is None:
             return event.tick
         if state.tick_offset is None:  # the episode begins: it goes on where the environment's last one ended
-            state.tick_offset = self.epochs.get(prefix, 0)
-        return self._reach(prefix, event, state.tick_offset + epoch)
+            state.tick_offset = self.epochs.get(state.prefix, 0)
+        return self._reach(state.prefix, event, state.tick_offset + epoch)
 
     def restore(self, state: EpisodeState, event: TelemetryEvent) -> None:
         """Take the tick of an event that an earlier process logged into account."""
         if event.tick is None:
             return
-        prefix, clock, epoch = scope_of(event), CLOCK_OF.get(type(event.data)), _epoch_of(event.data)
+        clock, epoch = CLOCK_OF.get(type(event.data)), getattr(event.data, "epoch", None)
         if clock is not None:
-            self.counted[prefix, clock] = max(event.tick, self.counted.get((prefix, clock), -1))
+            key = (state.prefix, clock)
+            self.counted[key] = max(event.tick, self.counted.get(key, -1))
         elif epoch is not None:
             if state.tick_offset is None:
                 state.tick_offset = event.tick - epoch
-            self._reach(prefix, event, event.tick)
+            self._reach(state.prefix, event, event.tick)
 
     def _reach(self, prefix: str, event: TelemetryEvent, tick: int) -> int:
         """Keep where an environment's epoch clock has come to; gives the tick."""
-        if not isinstance(event.data, IN_TRAINING):
-            self.epochs[prefix] = max(tick, self.epochs.get(prefix, 0))
+        if tick > self.epochs.get(prefix, 0) and type(event.data) not in IN_TRAINING:
+            self.epochs[prefix] = tick
         return tick
-
-
-def _epoch_of(data: object) -> int | None:
-    if isinstance(data, DenseTrace):
-        return data.window_end_epoch
-    epoch = getattr(data, "epoch", None)
-    return epoch if isinstance(epoch, int) else None

@@ -19,19 +19,17 @@ from karn_wandb.pipeline.state import EpisodeState
 from karn_wandb.pipeline.troubles import Troubles
 from karn_wandb.records import (
     RECORD_OF,
-    CounterfactualMatrix,
     EpisodeContext,
     EpisodeOutcome,
     EpochSnapshot,
-    GateEvaluationTrace,
     HealthReport,
     KarnConfig,
     Record,
     RunInfo,
-    StageTransition,
     TelemetryEvent,
     TelemetryEventType,
 )
+from karn_wandb.schema import scope
 from karn_wandb.schema.secrets import record_without_secrets, removal_notice
 
 ANALYSIS_SECONDS = 60.0
@@ -121,9 +119,7 @@ class KarnCollector:
 
     def _restore(self, state: EpisodeState, event: TelemetryEvent) -> tuple[Record, ...]:
         """Take an event of the log into account; gives the readings that follow from it."""
-        self._follow_lifecycle(state, event.data)
-        if isinstance(event.data, Record):
-            state.slots.observe(event.data)
+        state.observe(event.data)
         return self._analyst.replay(event)
 
     def _rebuild(self, state: EpisodeState, last: TelemetryEvent) -> None:
@@ -148,7 +144,7 @@ class KarnCollector:
         with self._lock:
             if key not in self._episodes:
                 self._desks[key] = Desk(self.config, self._condition)
-                self._episodes[key] = EpisodeState(self._desks[key], self.catch_up)
+                self._episodes[key] = EpisodeState(self._desks[key], self.catch_up, scope(env_id) if scoped else "")
                 self._begun[key] = None
             return self._episodes[key]
 
@@ -180,7 +176,7 @@ class KarnCollector:
     def emit_all(self, events: Sequence[TelemetryEvent]) -> None:
         """Take over events that belong together: validate, stamp, and hand to the log, which analysis and sinks follow.
 
-        With an epoch snapshot among them the log is flushed: what this returned from survives a killed process.
+        An epoch snapshot is written to the file, with all before it: it survives a killed process.
 
         Args:
             events: New events that nobody else holds; they get their `sequence` and `tick`.
@@ -191,13 +187,9 @@ class KarnCollector:
         """
         self.catch_up()
         with self._lock:
-            epoch_ends = False
             for event in events:
                 self._take(event)
-                epoch_ends = epoch_ends or isinstance(event.data, EpochSnapshot)
-            if epoch_ends:
-                self.flush()
-        self._report_analysis()
+        self._report_failures()
 
     def rewind(self, epoch: int, env_id: int = 0, episode_idx: int = 0, *, scoped: bool = False) -> None:
         """An episode goes on from the checkpoint of an earlier epoch; what was logged of it since is superseded."""
@@ -216,10 +208,10 @@ class KarnCollector:
         if isinstance(event.data, CONFIGURED):
             event.amend(self.without_secrets(event.data))
         state = self._episodes.get(key_of(event)) or self.episode(event.env_id, event.episode_idx, scoped=event.scoped)
-        self._validate(state, event)
+        if isinstance(event.data, EpochSnapshot):
+            state.check_epoch(event.data.epoch)
+        state.observe(event.data)
         self._append(state, event)
-        if isinstance(event.data, Record):
-            state.slots.observe(event.data)
 
     def without_secrets(self, record: R) -> R:
         """The record as it is kept: what looks like a key is removed from its configuration, and said once."""
@@ -229,37 +221,11 @@ class KarnCollector:
             self._troubles.say("secrets", removal_notice(found))
         return clean
 
-    def _validate(self, state: EpisodeState, event: TelemetryEvent) -> None:
-        if not isinstance(event.data, EpochSnapshot):
-            self._follow_lifecycle(state, event.data)
-            return
-        state.check_epoch(event.data.epoch)
-        self._follow_lifecycle(state, event.data)
-        state.resumed = False
-
-    @staticmethod
-    def _follow_lifecycle(state: EpisodeState, data: object) -> None:
-        match data:
-            case EpochSnapshot() as snapshot:
-                state.lifecycle.observe(snapshot)
-                state.last_epoch = snapshot.epoch
-            case StageTransition() as change:
-                state.lifecycle.transition(change)
-            case GateEvaluationTrace(slot_id=slot_id):
-                state.lifecycle.check_slot(slot_id)
-            case CounterfactualMatrix(slot_ids=slot_ids):
-                for slot_id in slot_ids:
-                    state.lifecycle.check_slot(slot_id)
-            case EpisodeContext(slot_config=slots):
-                state.lifecycle.declare(slots)
-            case _:
-                pass
-
     def _append(self, state: EpisodeState, event: TelemetryEvent) -> None:
         event.stamp(self.log.next_sequence, self._clocks.tick(state, event))
         if self.config.rank is not None and self.config.world_size is not None:
             event.locate(self.config.rank, self.config.world_size)
-        self.log.append(event)
+        self.log.append(event, flush=isinstance(event.data, EpochSnapshot))
         self._analysis.offer(event)
 
     def _keep_reading(self, cause: TelemetryEvent, reading: Record) -> None:
@@ -302,21 +268,16 @@ class KarnCollector:
         )
 
     def flush(self) -> None:
-        """Write the log to the file and wake the sinks; says once what has failed, or raises it when strict."""
+        """Write the log to the file; says once what has failed, or raises it when strict."""
         self.log.flush()
+        self._report_failures()
+
+    def _report_failures(self) -> None:
         if self.log.last_error is not None:
             self._troubles.tell("the record log", self.log.last_error, "Records wait in memory until the disk takes them.")
-        self._report_sinks()
+        self._report_followers()
 
-    def _report_analysis(self) -> None:
-        failure = self._analyst.failure or self._analysis.failure
-        if failure is not None:
-            lost = "Claims, health, triggers and dense traces end here; what is logged is kept."
-            self._troubles.tell("live analysis", failure, lost)
-        if self._analyst.doubt:
-            self._troubles.say("accuracies", self._analyst.doubt)
-
-    def _report_sinks(self) -> None:
+    def _report_followers(self) -> None:
         for follower in self.followers:
             failure = follower.failure
             if failure is None and self.closed and not follower.ended:
@@ -324,6 +285,12 @@ class KarnCollector:
             if failure is not None:
                 kept = f"What it missed is kept in {self.log.path}." if self.log.path else "What it missed is lost."
                 self._troubles.tell(f"the {follower.sink.name} sink", failure, kept)
+        failure = self._analyst.failure or self._analysis.failure
+        if failure is not None:
+            lost = "Claims, health, triggers and dense traces end here; what is logged is kept."
+            self._troubles.tell("live analysis", failure, lost)
+        if self._analyst.doubt:
+            self._troubles.say("accuracies", self._analyst.doubt)
 
     @contextmanager
     def still(self) -> Iterator[None]:
@@ -382,8 +349,7 @@ class KarnCollector:
         if self.log.last_error is not None:
             lost = f"{self.dropped_records} records could not be kept."
             self._troubles.tell("the last write to the record log", self.log.last_error, lost)
-        self._report_sinks()
-        self._report_analysis()
+        self._report_followers()
         self._troubles.say_at_last(also)
 
     def _delivered(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from karn_wandb.analysis import DenseTraces, HealthMonitor, Mode, MorphogeneticAnalytics, TriggerWatch
+from karn_wandb.analysis import DenseTraces, HealthMonitor, Lifecycle, Mode, MorphogeneticAnalytics, SlotHistory, TriggerWatch
 from karn_wandb.analysis.health import LOST
 from karn_wandb.pipeline.delivery import Guard
 from karn_wandb.pipeline.store import TelemetryStore
@@ -54,6 +54,8 @@ class Desk:
     def __init__(self, config: KarnConfig, condition: Callable[[], Condition]) -> None:
         self.store = TelemetryStore.for_config(config)
         self.analytics = MorphogeneticAnalytics(config.max_epochs_in_memory)
+        self.lifecycle = Lifecycle()
+        self.slots = SlotHistory()
         self.health = HealthMonitor(config)
         self._mode = Mode(config)
         self._watch = TriggerWatch(config.trigger)
@@ -76,6 +78,8 @@ class Desk:
         """Keep a record at hand: the newest of each kind, and what the five questions rest on."""
         self.store.add(record)
         self.analytics.observe(record)
+        self.lifecycle.observe(record)
+        self.slots.observe(record)
 
     def observe(self, record: Record) -> Iterator[Record]:
         """Take a record that was kept into account; gives the readings that follow from it."""

@@ -78,8 +78,12 @@ class RecordLog:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         os.ftruncate(self._file, self._size)
 
-    def append(self, event: TelemetryEvent) -> None:
+    def append(self, event: TelemetryEvent, *, flush: bool = False) -> None:
         """Add an event whose `sequence` is `next_sequence`; written at the next flush, which may be now.
+
+        Args:
+            event: The event.
+            flush: Whether to write it, and what waits, at once.
 
         Raises:
             UsageError: It has another sequence.
@@ -98,21 +102,18 @@ class RecordLog:
             self._waiting_bytes += len(line)
             if self.last_error is not None:
                 self._give_up_oldest()
-        if self._flush_is_due():
-            self.flush()
-
-    def _flush_is_due(self) -> bool:
-        enough = self._waiting_bytes >= FLUSH_BYTES and self.last_error is None  # a refusing disk is asked now and then
-        return enough or time.monotonic() - self._flushed_at > FLUSH_SECONDS
+            enough = self._waiting_bytes >= FLUSH_BYTES and self.last_error is None  # a refusing disk is asked now and then
+            if flush or enough or time.monotonic() - self._flushed_at > FLUSH_SECONDS:
+                self._write(self._file)
 
     def flush(self) -> None:
         """Write what waits. A disk that refuses is remembered in `last_error`."""
         with self._lock:
-            self._flushed_at = time.monotonic()
             if self._waiting and self._file is not None:
                 self._write(self._file)
 
     def _write(self, file: int) -> None:
+        self._flushed_at = time.monotonic()
         header = b"" if self._size else encode_header()
         data = header + b"".join(self._waiting)
         try:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 
-from karn_wandb.analysis import Lifecycle, MorphogeneticAnalytics, SlotHistory
+from karn_wandb.analysis import MorphogeneticAnalytics
 from karn_wandb.errors import RecordError, UsageError
 from karn_wandb.pipeline.desk import Desk
 from karn_wandb.pipeline.store import TelemetryStore
+from karn_wandb.records import CounterfactualMatrix, EpisodeContext, EpochSnapshot, GateEvaluationTrace, StageTransition
 
 
 class EpisodeState:
     """What the collector keeps of one episode.
 
-    What records are checked against (`lifecycle`, `slots`, `last_epoch`) is always up to date. The rest is brought up
-    to date by live analysis, which is waited for when it is asked for.
+    What records are checked against (its slots, `last_epoch`) is always up to date. The rest is brought up to date by
+    live analysis, which is waited for when it is asked for.
 
     Attributes:
-        lifecycle: The stages of its slots.
-        slots: What their snapshots are completed from.
+        prefix: That of its W&B keys.
         tick_offset: Where its epoch 0 is on its environment's epoch clock; None before its first epoch.
         last_epoch: The last epoch logged, -1 before the first.
         resumed: Whether an earlier process logged it, and no epoch was logged since.
@@ -26,22 +26,56 @@ class EpisodeState:
     Args:
         desk: Its live analysis.
         catch_up: Waits for live analysis.
+        prefix: That of its W&B keys.
     """
 
-    __slots__ = ("_catch_up", "_desk", "last_epoch", "lifecycle", "resumed", "slots", "tick_offset")
+    __slots__ = ("_catch_up", "_desk", "_slots", "last_epoch", "prefix", "resumed", "tick_offset")
 
-    def __init__(self, desk: Desk, catch_up: Callable[[], None]) -> None:
+    def __init__(self, desk: Desk, catch_up: Callable[[], None], prefix: str = "") -> None:
         self._catch_up = catch_up
+        self.prefix = prefix
         self.tick_offset: int | None = None
         self.begin(desk)
 
     def begin(self, desk: Desk) -> None:
         """Begin with nothing known but the episode's place on the epoch clock."""
         self._desk = desk
-        self.lifecycle = Lifecycle()
-        self.slots = SlotHistory()
+        self._slots: frozenset[str] = frozenset()
         self.last_epoch = -1
         self.resumed = False
+
+    def declare(self, slots: Iterable[str]) -> None:
+        """Name the slots there are; others are errors from then on. Without a declaration any name is taken."""
+        self._slots = self._slots.union(slots)
+
+    def observe(self, data: object) -> None:
+        """Take what an event carries into account.
+
+        Raises:
+            RecordError: Slots were declared, and it is about none of them.
+        """
+        match data:
+            case EpochSnapshot():
+                self._check_slots(data.slots)
+                self.last_epoch = data.epoch
+                self.resumed = False
+            case StageTransition() | GateEvaluationTrace():
+                self._check_slots((data.slot_id,))
+            case CounterfactualMatrix():
+                self._check_slots(data.slot_ids)
+            case EpisodeContext():
+                self.declare(data.slot_config)
+            case _:
+                pass
+
+    def _check_slots(self, slots: Collection[str]) -> None:
+        if self._slots and not self._slots.issuperset(slots):
+            unknown = next(slot_id for slot_id in slots if slot_id not in self._slots)
+            raise RecordError(
+                f"there is no slot {unknown!r}",
+                got=f"the slots are {', '.join(sorted(self._slots))}",
+                do="Declare it in the episode's slot_config, or attach the model that has it.",
+            )
 
     def check_epoch(self, epoch: int) -> None:
         """Raise `RecordError` unless the epoch comes after the last one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import wraps
 from operator import methodcaller
@@ -12,7 +12,7 @@ import msgspec
 
 from karn_wandb.errors import RecordError
 from karn_wandb.records._json import TAG, check_json, decode_json, encode_json
-from karn_wandb.records._kinds import Kind, kind_of
+from karn_wandb.records._kinds import Kind, kind_of, straight
 from karn_wandb.records._values import shown, wrong
 
 T = TypeVar("T")
@@ -46,10 +46,14 @@ class Record:
     def _check(self) -> None:
         """Rules that concern several fields; raises `RecordError`."""
 
-    def to_plain(self) -> dict[str, Any]:
-        """The record as JSON values, NaN and infinities as text; a field that is None by default and None is left out."""
+    def to_plain(self, plain: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The record as JSON values, NaN and infinities as text; a field that is None by default and None is left out.
+
+        Args:
+            plain: Where the fields are put; a new mapping unless given.
+        """
         type(self).to_plain = encode = encoder(type(self))  # type: ignore[method-assign,assignment]  # compiled, as the constructor
-        return encode(self)
+        return encode(self, plain)
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Self:
@@ -99,7 +103,9 @@ class Record:
                 return value
             raise wrong(path, f"a {cls.__name__}", value)
 
-        return Kind(f"a {cls.__name__}", check, methodcaller("to_plain"), cls.from_plain, "type({v}) is {of}", of=cls)
+        return Kind(
+            f"a {cls.__name__}", check, methodcaller("to_plain"), cls.from_plain, "type({v}) is {of}", "{v}.to_plain()", cls
+        )
 
 
 def _check_payload(value: Any, path: str) -> Record | dict[str, Any]:
@@ -113,7 +119,7 @@ def _check_payload(value: Any, path: str) -> Record | dict[str, Any]:
 
 def _encode_payload(value: Record | dict[str, Any]) -> Any:
     if isinstance(value, Record):
-        return {TAG: type(value).__name__, **value.to_plain()}
+        return value.to_plain({TAG: type(value).__name__})
     return encode_json(value)
 
 
@@ -193,9 +199,9 @@ def filler(cls: Any, *, checks: bool) -> Callable[..., Any]:
         puts.append(f"self.{name} = {name}")
     puts.append("self.__class__ = _frozen")
     if not checks:
-        return _function(f"trusted({', '.join(arguments)})", [*lines, "self = _new(_open)", *puts, "return self"], names)
+        return straight(f"trusted({', '.join(arguments)})", [*lines, "self = _new(_open)", *puts, "return self"], **names)
     rules = ["self._check()"] if cls._check is not Record._check else []  # noqa: SLF001 -- this module's own
-    return _function(f"__init__(self, {', '.join(arguments)})", [*lines, "_become(self, _open)", *puts, *rules], names)
+    return straight(f"__init__(self, {', '.join(arguments)})", [*lines, "_become(self, _open)", *puts, *rules], **names)
 
 
 def _open(cls: Any) -> type[Any]:
@@ -203,22 +209,15 @@ def _open(cls: Any) -> type[Any]:
     return type(cls.__name__, (Record,), {"__slots__": [f.name for f in fields(cls)], "__module__": cls.__module__})
 
 
-def encoder(cls: type[Any]) -> Callable[[Any], dict[str, Any]]:
+def encoder(cls: type[Any]) -> Callable[[Any, dict[str, Any] | None], dict[str, Any]]:
     """The function that makes the plain form of a record."""
-    lines = ["plain = {}"]
+    lines = ["if plain is None: plain = {}"]
     names: dict[str, Any] = {}
     for name, kind, none_by_default in kinds(cls):
         names[f"encode_{name}"] = kind.encode
-        put = f"plain[{name!r}] = v if {kind.stays.format(v='v')} else encode_{name}(v)"
+        put = f"plain[{name!r}] = {kind.plain.format(v='v', encode=f'encode_{name}')}"
         lines += [f"v = self.{name}", f"if v is not None: {put}" if none_by_default else put]
-    return _function("encode(self)", [*lines, "return plain"], names)
-
-
-def _function(head: str, lines: Iterable[str], names: dict[str, Any]) -> Callable[..., Any]:
-    """A function in straight code, as `dataclass` makes its own."""
-    exec("\n    ".join([f"def {head}:", *lines]), names)  # noqa: S102 -- of kinds and fields' names alone
-    function: Callable[..., Any] = names[head.partition("(")[0]]
-    return function
+    return straight("encode(self, plain=None)", [*lines, "return plain"], **names)
 
 
 _COMPILED: dict[type[Any], tuple[tuple[str, Kind, bool], ...]] = {}

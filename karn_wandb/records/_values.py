@@ -13,6 +13,8 @@ import msgspec
 
 from karn_wandb.errors import RecordError
 
+_encoder = msgspec.json.Encoder()
+
 LONGEST_SHOWN = 80
 """Characters of a refused value that its error shows."""
 
@@ -115,8 +117,7 @@ def check_time(value: Any, path: str) -> datetime:
 
 def encode_time(value: datetime) -> str:
     """A moment as ISO 8601 has it; msgspec writes those of UTC in half the time, and rounds the offsets of others."""
-    text: str = msgspec.to_builtins(value) if value.tzinfo is UTC else value.isoformat()
-    return text
+    return _encoder.encode(value)[1:-1].decode() if value.tzinfo is UTC else value.isoformat()
 
 
 def items_of(value: Any) -> Sequence[Any] | None:

@@ -85,13 +85,11 @@ class HostSnapshot(Record):
     grad_isolation_leakage: float | None = None
 
     def _check(self) -> None:
-        if None in (self.host_params, self.total_seed_params, self.total_params):
-            return
-        parts = (self.host_params or 0) + (self.total_seed_params or 0)
-        if self.total_params != parts:
+        host, seeds, total = self.host_params, self.total_seed_params, self.total_params
+        if host is not None and seeds is not None and total is not None and total != host + seeds:
             raise RecordError(
                 "HostSnapshot.total_params must be host_params + total_seed_params",
-                got=f"{self.total_params}, not {self.host_params} + {self.total_seed_params} = {parts}",
+                got=f"{total}, not {host} + {seeds} = {host + seeds}",
                 do="Count each parameter once: shared ones belong to the host.",
             )
 

@@ -179,6 +179,11 @@ class DenseTrace(Record):
     cause: dict[str, float] = field(default_factory=dict)
     message: str = ""
 
+    @property
+    def epoch(self) -> int:
+        """The epoch it is of, as other records have it: the last of its window."""
+        return self.window_end_epoch
+
     def _check(self) -> None:
         if self.window_end_epoch < self.window_start_epoch:
             raise RecordError(

@@ -76,11 +76,7 @@ def over_tasks(  # noqa: PLR0917 -- the same order as `compare`
     Raises:
         StatisticsError: An argument is not as described.
     """
-    check_confidence(confidence)
-    of = _statistic(statistic, target)
-    arm, (stream,) = task_scores(scores), generators(rng, 1)
-    resampled = np.concatenate([of(rows, arm) for rows in resampled_weights(arm, checked_resamples(resamples), stream)])
-    return _estimate(statistic, float(of(arm.weights[None, :], arm)[0]), resampled, confidence, (arm,))
+    return _first_minus_others((task_scores(scores),), statistic, _statistic(statistic, target), confidence, rng, resamples)
 
 
 def difference_over_tasks(  # noqa: PLR0917 -- the same order as `compare`
@@ -97,16 +93,8 @@ def difference_over_tasks(  # noqa: PLR0917 -- the same order as `compare`
     Raises:
         StatisticsError: An argument is not as described, or the arms have different numbers of tasks.
     """
-    check_confidence(confidence)
-    of = _statistic(statistic, target)
-    arms, streams = _both(treatment, control), generators(rng, 2)
-    size = checked_resamples(resamples)
-    first, second = (
-        np.concatenate([of(rows, arm) for rows in resampled_weights(arm, size, stream)])
-        for arm, stream in zip(arms, streams, strict=True)
-    )
-    estimate, other = (float(of(arm.weights[None, :], arm)[0]) for arm in arms)
-    return _estimate(f"difference of {statistic}", estimate - other, first - second, confidence, arms)
+    arms, what = _both(treatment, control), f"difference of {statistic}"
+    return _first_minus_others(arms, what, _statistic(statistic, target), confidence, rng, resamples)
 
 
 def improvement_over_tasks(  # noqa: PLR0917 -- the same order as `compare`
@@ -144,6 +132,25 @@ def improvement_over_tasks(  # noqa: PLR0917 -- the same order as `compare`
     resampled = np.concatenate([_chance(ours, theirs, wins) for ours, theirs in zip(*draws, strict=True)])
     estimate = float(_chance(first.weights[None, :], second.weights[None, :], wins)[0])
     return _estimate("probability of improvement", estimate, resampled, confidence, arms)
+
+
+def _first_minus_others(  # noqa: PLR0917 -- those of the two above
+    arms: tuple[TaskScores, ...],
+    what: str,
+    of: Callable[[Floats, TaskScores], Floats],
+    confidence: float,
+    rng: int | np.random.Generator,
+    resamples: int,
+) -> TaskEstimate:
+    """The first arm's statistic, less that of the others if there are any, each arm resampled on its own."""
+    check_confidence(confidence)
+    size, streams = checked_resamples(resamples), generators(rng, len(arms))
+    first, *others = (float(of(arm.weights[None, :], arm)[0]) for arm in arms)
+    drawn, *against = (
+        np.concatenate([of(rows, arm) for rows in resampled_weights(arm, size, stream)])
+        for arm, stream in zip(arms, streams, strict=True)
+    )
+    return _estimate(what, first - sum(others), drawn - sum(against), confidence, arms)
 
 
 def _both(treatment: Scores, control: Scores) -> tuple[TaskScores, TaskScores]:

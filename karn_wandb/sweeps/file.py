@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
-from karn_wandb.errors import SweepError
+from karn_wandb.errors import KarnError, SweepError
 from karn_wandb.sweeps.distributions import FAMILIES, Distribution
+from karn_wandb.yaml_file import BOOLEAN, COUNT, NUMBER, TEXT, Field, YamlFile, is_number, is_text, one_of
 
 Method = Literal["grid", "random", "bayes"]
 COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
@@ -125,106 +124,70 @@ def read_sweep(path: str | Path) -> SweepFile:
     Raises:
         SweepError: It cannot be read, is not YAML, or does not say what a sweep file must; with the line.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise SweepError(f"the sweep file {str(path)!r} cannot be read", got=error.strerror or str(error)) from error
-    return _Reader(str(path)).sweep(Path(path), content)
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """What a field must be: in words, and as a check of its value."""
-
-    expected: str
-    holds: Callable[[Any], bool]
-    required: bool = False
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    file = _Reader(str(path), "sweep file", "It must have a method and parameters.", SweepError)
+    return file.sweep(Path(path), file.content())
 
 
 def _is_positive(value: Any) -> bool:
-    return _is_number(value) and value > 0
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return is_number(value) and value > 0
 
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, list) and bool(value)
 
 
-def _one_of(*options: str) -> _Field:
-    return _Field(f"one of {', '.join(options)}", lambda value: value in options)
-
-
-_TEXT, _NUMBER, _ANYTHING = _Field("text", _is_text), _Field("a number", _is_number), _Field("a value", lambda _: True)
-_COUNT = _Field("a whole number above 0", _is_count)
-_MAPPING = _Field("a mapping", lambda value: isinstance(value, dict))
+_ANYTHING = Field("a value", lambda _: True)
+_MAPPING = Field("a mapping", lambda value: isinstance(value, dict))
 _TOP = {
-    "program": _TEXT,
-    "method": _Field("one of grid, random, bayes", lambda value: value in ("grid", "random", "bayes"), required=True),
-    "parameters": _Field("parameters by name", lambda value: isinstance(value, dict) and bool(value), required=True),
-    "command": _Field("a list of words", _is_list),
+    "program": TEXT,
+    "method": Field("one of grid, random, bayes", lambda value: value in ("grid", "random", "bayes"), required=True),
+    "parameters": Field("parameters by name", lambda value: isinstance(value, dict) and bool(value), required=True),
+    "command": Field("a list of words", _is_list),
     "metric": _MAPPING,
     "early_terminate": _MAPPING,
-    "run_cap": _COUNT,
-    **dict.fromkeys(("name", "description", "project", "entity", "apiVersion", "kind"), _TEXT),
+    "run_cap": COUNT,
+    **dict.fromkeys(("name", "description", "project", "entity", "apiVersion", "kind"), TEXT),
 }
 _ELSEWHERE = ("controller", "job", "image_uri", "scheduler", "metrics")
-_METRIC = {"name": _Field("text", _is_text, required=True), "goal": _one_of("minimize", "maximize"), "target": _NUMBER}
+_METRIC = {"name": Field("text", is_text, required=True), "goal": one_of("minimize", "maximize"), "target": NUMBER}
 _HYPERBAND = {
-    "type": _Field("hyperband", lambda value: value == "hyperband", required=True),
-    "min_iter": _COUNT,
-    "max_iter": _COUNT,
-    "s": _COUNT,
-    "eta": _Field("a number above 1", lambda value: _is_number(value) and value > 1),
-    "strict": _Field("true or false", lambda value: isinstance(value, bool)),
+    "type": Field("hyperband", lambda value: value == "hyperband", required=True),
+    "min_iter": COUNT,
+    "max_iter": COUNT,
+    "s": COUNT,
+    "eta": Field("a number above 1", lambda value: is_number(value) and value > 1),
+    "strict": BOOLEAN,
 }
-_POSITIVE = _Field("a number above 0", _is_positive)
+_POSITIVE = Field("a number above 0", _is_positive)
 _PARAMETER = {
-    "distribution": _one_of(*FAMILIES),
+    "distribution": one_of(*FAMILIES),
     "value": _ANYTHING,
-    "values": _Field("a list of at least one value", _is_list),
-    "probabilities": _Field(
+    "values": Field("a list of at least one value", _is_list),
+    "probabilities": Field(
         "a list of numbers of at least 0, not all 0",
-        lambda value: _is_list(value) and all(_is_number(p) and p >= 0 for p in value) and sum(value) > 0,
+        lambda value: _is_list(value) and all(is_number(p) and p >= 0 for p in value) and sum(value) > 0,
     ),
-    **dict.fromkeys(("min", "max", "mu"), _NUMBER),
+    **dict.fromkeys(("min", "max", "mu"), NUMBER),
     **dict.fromkeys(("q", "sigma", "a", "b"), _POSITIVE),
     "parameters": _MAPPING,
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """The file being read: names the line in every error."""
+class _Reader(YamlFile):
+    """The sweep file being read."""
 
-    name: str
-    constructor: yaml.constructor.SafeConstructor = field(default_factory=yaml.constructor.SafeConstructor)
-
-    def error(self, where: yaml.Node | yaml.Mark | None, what: str, got: str = "", do: str = "") -> SweepError:
-        mark = where.start_mark if isinstance(where, yaml.Node) else where
-        line = f", line {mark.line + 1}" if mark else ""
-        return SweepError(f"{self.name}{line}: {what}", got=got, do=do)
+    __slots__ = ()
 
     def sweep(self, path: Path, content: bytes) -> SweepFile:
-        root = self._root(content)
-        top = self._fields(root, _TOP, "the sweep")
-        method = self._value(top["method"])
+        root = self.root(content)
+        top = self.fields(root, _TOP, "the sweep")
+        method = self.value(top["method"])
         metric = self._metric(top["metric"]) if "metric" in top else None
         stop = self._hyperband(top["early_terminate"]) if "early_terminate" in top else None
         for key in ("early_terminate",) if stop else ("method",) if method == "bayes" else ():
             if metric is None:
                 raise self.error(top[key], f"{key!r} needs a metric to judge runs by", do="Add metric: {name: ..., goal: ...}.")
-        plain = {key: self._value(node) for key, node in top.items()}
+        plain = {key: self.value(node) for key, node in top.items()}
         command = tuple(map(str, plain.get("command", COMMAND)))
         if "${program}" in command and "program" not in plain:
             raise self.error(root, "the sweep lacks the field 'program'", do="Name the training script.")
@@ -240,65 +203,19 @@ class _Reader:
             **{key: plain[key] for key in ("program", "name", "project", "entity") if key in plain},
         )
 
-    def _root(self, content: bytes) -> yaml.Node:
-        try:
-            node = yaml.compose(content, Loader=yaml.SafeLoader)
-        except (yaml.YAMLError, RecursionError) as error:
-            mark = getattr(error, "problem_mark", None)
-            raise self.error(mark, "this is not YAML", getattr(error, "problem", "") or str(error)) from error
-        if node is None:
-            raise self.error(None, "the sweep file is empty", do="It must have a method and parameters.")
-        return node
-
-    def _value(self, node: yaml.Node) -> Any:
-        try:
-            return yaml.constructor.SafeConstructor().construct_document(node)
-        except (yaml.YAMLError, ValueError) as error:
-            raise self.error(node, "this value cannot be read", getattr(error, "problem", "") or str(error)) from error
-
-    def _items(self, node: yaml.Node, what: str) -> Iterator[tuple[yaml.Node, str, yaml.Node]]:
-        """The entries of a mapping, none twice."""
-        if not isinstance(node, yaml.MappingNode):
-            raise self.error(node, f"{what} must be a mapping", got=repr(self._value(node)))
-        self.constructor.flatten_mapping(node)
-        seen: set[str] = set()
-        for key_node, value_node in node.value:
-            key = str(self._value(key_node))
-            if key in seen:
-                raise self.error(key_node, f"{what} has {key!r} twice")
-            seen.add(key)
-            yield key_node, key, value_node
-
-    def _fields(self, node: yaml.Node, known: Mapping[str, _Field], what: str) -> dict[str, yaml.Node]:
-        found: dict[str, yaml.Node] = {}
-        for key_node, key, value_node in self._items(node, what):
-            if key not in known:
-                raise self._unknown(key_node, key, known, what)
-            value = self._value(value_node)
-            if not known[key].holds(value):
-                hint = "YAML reads 1e-3 as text: write 0.001 or 1.0e-3." if _is_exponent(value) else ""
-                raise self.error(value_node, f"{key!r} must be {known[key].expected}", got=repr(value), do=hint)
-            found[key] = value_node
-        for key, each in known.items():
-            if each.required and key not in found:
-                raise self.error(node, f"{what} lacks the field {key!r}", do=f"It must be {each.expected}.")
-        return found
-
-    def _unknown(self, node: yaml.Node, key: str, known: Mapping[str, _Field], what: str) -> SweepError:
+    def unknown(self, node: yaml.Node, key: str, known: Mapping[str, Field], what: str) -> KarnError:
         if what == "the sweep" and key in _ELSEWHERE:
             return self.error(node, f"{key!r} is W&B Launch's or of an own scheduler, which is not run here", do="Take it out.")
-        near = difflib.get_close_matches(key, known, n=1)
-        do = f"Did you mean {near[0]!r}?" if near else f"The fields are {', '.join(known)}."
-        return self.error(node, f"{what} has an unknown field {key!r}", do=do)
+        return YamlFile.unknown(self, node, key, known, what)
 
     def _metric(self, node: yaml.Node) -> Metric:
         # impute and impute_while_running steer W&B's own Bayesian search; a file with them is valid for the service.
         known = {**_METRIC, "impute": _ANYTHING, "impute_while_running": _ANYTHING}
-        found = self._fields(node, known, "the metric")
-        return Metric(**{key: self._value(value) for key, value in found.items() if key in _METRIC})
+        found = self.fields(node, known, "the metric")
+        return Metric(**{key: self.value(value) for key, value in found.items() if key in _METRIC})
 
     def _hyperband(self, node: yaml.Node) -> Hyperband:
-        found = {key: self._value(value) for key, value in self._fields(node, _HYPERBAND, "early_terminate").items()}
+        found = {key: self.value(value) for key, value in self.fields(node, _HYPERBAND, "early_terminate").items()}
         found.pop("type")
         if ("min_iter" in found) == ("max_iter" in found):
             raise self.error(node, "early_terminate takes either min_iter or max_iter", got=", ".join(found) or "neither")
@@ -307,7 +224,7 @@ class _Reader:
         return Hyperband(**found)
 
     def _parameters(self, node: yaml.Node, outer: tuple[str, ...], method: str) -> Iterator[Parameter]:
-        for key_node, key, value_node in self._items(node, "parameters"):
+        for key_node, key, value_node in self.entries(node, "parameters"):
             path = (*outer, key)
             what = f"the parameter {'.'.join(path)!r}"
             if "." in key:
@@ -316,7 +233,7 @@ class _Reader:
                     f"{what} has a dot in its name, which W&B's filters cannot find",
                     do="Nest it: name: {parameters: ...}.",
                 )
-            found = self._fields(value_node, _PARAMETER, what)
+            found = self.fields(value_node, _PARAMETER, what)
             if "parameters" not in found:
                 yield Parameter(path, self._distribution(value_node, found, what, method), key_node.start_mark.line + 1)
             elif len(found) > 1:
@@ -325,7 +242,7 @@ class _Reader:
                 yield from self._parameters(found["parameters"], path, method)
 
     def _distribution(self, node: yaml.Node, found: Mapping[str, yaml.Node], what: str, method: str) -> Distribution:
-        fields = {key: self._value(value) for key, value in found.items()}
+        fields = {key: self.value(value) for key, value in found.items()}
         name = fields.pop("distribution", None) or self._implied(node, fields, what)
         family = FAMILIES[name]
         missing = [key for key in family.required if key not in fields]
@@ -367,14 +284,3 @@ def _wrong(made: Distribution) -> str:
     if of.get("probabilities") and len(of["probabilities"]) != len(of["values"]):
         return f"{len(of['values'])} values and {len(of['probabilities'])} probabilities"
     return ""
-
-
-def _is_exponent(value: Any) -> bool:
-    """Whether a text is a number to everyone but YAML 1.1."""
-    if not isinstance(value, str):
-        return False
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True

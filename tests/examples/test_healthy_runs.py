@@ -49,7 +49,7 @@ def watched(seed: int, data: Dataset, folder: Path) -> Watched:
     return Watched(report.triggers, [record.host.val_accuracy for record in records if isinstance(record, EpochSnapshot)])
 
 
-@pytest.mark.parametrize("seed", [2, 5])
+@pytest.mark.parametrize("seed", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_healthy_run_fires_nothing_but_changes_of_stage_and_gates(offline_folder, tmp_path, patches, seed):
     triggers = watched(seed, patches, tmp_path).triggers
     assert triggers["stage_transition"] > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from finished import read_finished
 from killed_training import BATCHES
-from trainings import end, epochs_of, epochs_said, small_disk, training
+from trainings import PATH, end, epochs_of, epochs_said, small_disk, training
 
 import karn_wandb
 from karn_wandb.cli import main
@@ -67,7 +68,7 @@ def kill_and_import(folder: Path, rng: random.Random, most: int) -> tuple[int, i
 
 def test_what_sigkill_took_from_w_and_b_is_restored(offline_folder):
     rng = random.Random(1)
-    for number in range(3):
+    for number in range(2):
         events, lacked = kill_and_import(offline_folder / f"killed-{number}", rng, 40)
         assert 0 <= lacked <= events
 
@@ -134,7 +135,8 @@ def test_sigterm_ends_the_process_with_everything_saved_and_its_reason(offline_f
 IN_A_CALL = """
 import os, signal, sys
 import karn_wandb
-run = karn_wandb.init("killed", dir=sys.argv[1], mode="offline")
+from logged import CONTEXT
+run = karn_wandb.init("killed", dir=sys.argv[1], mode="offline", episode=CONTEXT)
 run.log_epoch(val_accuracy=50.0)
 with run.still():  # as inside of log_epoch, and of a user's run.wandb.log
     os.kill(os.getpid(), signal.SIGTERM)
@@ -146,7 +148,8 @@ while True:
 def test_sigterm_inside_a_call_of_the_run_waits_for_its_end(offline_folder):
     folder = offline_folder / "in-a-call"
     folder.mkdir()
-    done = subprocess.run([sys.executable, "-c", IN_A_CALL, folder], capture_output=True, check=False, timeout=60)
+    command = [sys.executable, "-c", IN_A_CALL, folder]
+    done = subprocess.run(command, capture_output=True, check=False, timeout=60, env=os.environ | {"PYTHONPATH": PATH})
     assert done.returncode == -signal.SIGTERM, done.stderr
     assert read_log(folders(folder)[0] / LOG_NAME).events[-1].data.reason == "terminated by SIGTERM"
 

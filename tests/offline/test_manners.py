@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import wandb
 from finished import read_finished
+from trainings import PATH
 
 import karn_wandb
 from karn_wandb.errors import KarnWarning
@@ -29,7 +30,7 @@ KEY = HASH[::-1]
 def told_by(script: str, offline_folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """What a process of its own says: W&B reads the environment once."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-    quiet = {"WANDB_ERROR_REPORTING": "false", "WANDB_DATA_DIR": str(offline_folder / "data"), "PYTHONPATH": str(REPOSITORY)}
+    quiet = {"WANDB_ERROR_REPORTING": "false", "WANDB_DATA_DIR": str(offline_folder / "data"), "PYTHONPATH": PATH}
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
         check=False,
@@ -42,9 +43,11 @@ def told_by(script: str, offline_folder: Path, **environment: str) -> subprocess
     return done
 
 
+# In each program the episode is given: one that is captured takes PyTorch, which takes a second or two.
 TELL = """
     import json, karn_wandb, wandb
-    run = karn_wandb.init(config={"lr": 0.1})
+    from logged import CONTEXT
+    run = karn_wandb.init(episode=CONTEXT, config={"lr": 0.1})
     run.log_epoch(val_accuracy=50.0)
     w = run.wandb
     path = str(run.records_path)
@@ -100,7 +103,8 @@ class TestVariablesOfWandb:
     def test_reinit_says_what_becomes_of_the_global_run(self, offline_folder, tmp_path):
         script = """
             import karn_wandb, wandb
-            run = karn_wandb.init(project="p")
+            from logged import CONTEXT
+            run = karn_wandb.init(project="p", episode=CONTEXT)
             print(wandb.run is run.wandb)
             run.finish()
         """

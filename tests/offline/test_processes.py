@@ -66,20 +66,21 @@ def losses(run) -> list[float]:
 
 
 class TestRanks:
-    def test_eight_processes_into_one_group_are_eight_runs_and_nothing_is_mixed(self, offline_folder, tmp_path):
-        ranks = [start("ranked", tmp_path, "group", RANK=str(rank), WORLD_SIZE="8") for rank in range(8)]
-        assert [said_by(process)["disabled"] for process in ranks] == [False] * 8
+    @pytest.mark.parametrize("size", [3, pytest.param(8, marks=pytest.mark.slow)])
+    def test_processes_into_one_group_are_as_many_runs_and_nothing_is_mixed(self, offline_folder, tmp_path, size):
+        ranks = [start("ranked", tmp_path, "group", RANK=str(rank), WORLD_SIZE=str(size)) for rank in range(size)]
+        assert [said_by(process)["disabled"] for process in ranks] == [False] * size
         experiment = karn_wandb.load_experiment(tmp_path)
         assert dict(zip(*(experiment.episodes[name] for name in ("name", "rank")), strict=True)) == {
-            f"together-rank{rank}": rank for rank in range(8)
+            f"together-rank{rank}": rank for rank in range(size)
         }
         runs = {run.name: run for run in whole(experiment)}
-        for rank in range(8):
+        for rank in range(size):
             run = runs[f"together-rank{rank}"]
             assert (run.group, run.job_type) == ("together", "worker" if rank else "primary")
-            assert {(event.rank, event.world_size) for event in run.events()} == {(rank, 8)}
+            assert {(event.rank, event.world_size) for event in run.events()} == {(rank, size)}
             assert accuracies(run) == losses(run) == [float(rank)] * 5
-            assert (run.config["karn"]["rank"], run.config["karn"]["world_size"]) == (rank, 8)
+            assert (run.config["karn"]["rank"], run.config["karn"]["world_size"]) == (rank, size)
 
     def test_a_rank_that_does_not_write_makes_no_file_and_no_process(self, offline_folder, tmp_path):
         """Nor does anything but its return values say that it does not."""
@@ -137,13 +138,13 @@ class TestForks:
         (run,) = whole(karn_wandb.load_experiment(tmp_path))
         assert accuracies(run) == losses(run) == [1.0] * 200
 
-    @pytest.mark.parametrize("method", ["fork", "spawn"])
-    def test_workers_of_a_data_loader_write_nothing_and_do_not_hang(self, offline_folder, tmp_path, method):
+    @pytest.mark.parametrize(("method", "times"), [("fork", 2), ("spawn", 1)])
+    def test_workers_of_a_data_loader_write_nothing_and_do_not_hang(self, offline_folder, tmp_path, method, times):
         """Not even where importing the program begins a run."""
         squares = float(sum(index * index for index in range(8)))
-        assert said_by(start("loaded", tmp_path, method)) == {"found": [squares, squares]}
+        assert said_by(start("loaded", tmp_path, method, str(times))) == {"found": [squares] * times}
         (run,) = whole(karn_wandb.load_experiment(tmp_path))
-        assert accuracies(run) == [1.0] * 10
+        assert accuracies(run) == [1.0] * 5 * times
         assert not [event for event in run.events() if isinstance(event.data, dict)]
 
     def test_a_run_cannot_be_sent_to_another_process(self, offline_folder, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import subprocess
 import sys
 import textwrap
@@ -15,6 +16,7 @@ import torch
 import wandb
 from finished import read_finished
 from torch import nn
+from trainings import PATH
 from wandb.proto import wandb_internal_pb2
 
 import karn_wandb
@@ -346,6 +348,18 @@ def hooks_of(model):
     return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
 
 
+def ran(script: str, folder: Path) -> subprocess.CompletedProcess[bytes]:
+    """A process of its own, which logs into a folder; its episode is given, for one that is captured takes PyTorch."""
+    begin = """
+        import os, karn_wandb
+        from logged import CONTEXT
+        run = karn_wandb.init(project="tests", dir=os.environ["WANDB_DIR"], episode=CONTEXT)
+    """
+    environment = os.environ | {"WANDB_DIR": str(folder), "PYTHONPATH": PATH}
+    program = textwrap.dedent(begin) + textwrap.dedent(script)
+    return subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, env=environment)
+
+
 class TestFailure:
     def test_an_exception_marks_the_run_failed_with_its_reason(self, start):
         run = start()
@@ -368,15 +382,12 @@ class TestFailure:
 
     def test_a_killed_process_keeps_every_epoch_it_logged(self, offline_folder, tmp_path):
         script = """
-            import os, signal, karn_wandb
-            run = karn_wandb.init(project="tests", dir=os.environ["WANDB_DIR"])
+            import signal
             for epoch in range(30):
                 run.log_epoch(val_accuracy=float(epoch))
             os.kill(os.getpid(), signal.SIGKILL)
         """
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("WANDB_DIR", str(tmp_path))
-            done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False, capture_output=True)
+        done = ran(script, tmp_path)
         assert done.returncode == -9, done.stderr.decode()
         log = read_log(next(tmp_path.rglob("records.jsonl")))
         epochs = [e.data.epoch for e in log.events if e.event_type.name == "EPOCH_COMPLETED"]
@@ -384,16 +395,12 @@ class TestFailure:
 
     def test_a_script_that_forgets_to_finish_loses_nothing_and_claims_no_outcome(self, offline_folder, tmp_path):
         script = """
-            import os, karn_wandb
-            run = karn_wandb.init(project="tests", dir=os.environ["WANDB_DIR"])
             for epoch in range(5):
                 run.log_batch(loss=1.0)
                 run.log_epoch(val_accuracy=float(epoch))
             run.log_batch(loss=2.0)
         """
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("WANDB_DIR", str(tmp_path))
-            done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False, capture_output=True)
+        done = ran(script, tmp_path)
         assert done.returncode == 0, done.stderr.decode()
         path = next(tmp_path.rglob("records.jsonl"))
         events = read_log(path).events
@@ -405,14 +412,10 @@ class TestFailure:
 
     def test_a_script_that_raises_before_finish_is_failed(self, offline_folder, tmp_path):
         script = """
-            import os, karn_wandb
-            run = karn_wandb.init(project="tests", dir=os.environ["WANDB_DIR"])
             run.log_epoch(val_accuracy=50.0)
             raise RuntimeError("out of luck")
         """
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("WANDB_DIR", str(tmp_path))
-            done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False, capture_output=True)
+        done = ran(script, tmp_path)
         assert done.returncode == 1
         assert "out of luck" in done.stderr.decode()
         file = read_finished(next(tmp_path.rglob("run-*.wandb")))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from finished import read_finished
 from sweep_files import alive, sweep_file
+from trainings import PATH
 
 import karn_wandb
 from karn_wandb.sweeps import LocalSweep
@@ -21,10 +22,12 @@ pytestmark = pytest.mark.offline
 REPOSITORY = Path(karn_wandb.__file__).parent.parent
 TRAINING = """
 import os, sys, time
+from dataclasses import replace
 import karn_wandb
+from logged import CONTEXT
 
 own = {"lr": 0.1, "note": "the program's own"}
-episode = karn_wandb.capture_episode(base_seed=0, hyperparameters={"lr": 0.1}) if "--episode" in sys.argv else None
+episode = replace(CONTEXT, hyperparameters={"lr": 0.1}) if "--episode" in sys.argv else None
 with karn_wandb.init("tests", config=own, episode=episode, mode="online", dir="elsewhere") as run:
     with open("pids", "a") as log:
         log.write(f"{os.getpid()}\\n")
@@ -49,7 +52,7 @@ def training(tmp_path, monkeypatch):
 
 
 def environ():
-    return {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    return {**os.environ, "PYTHONPATH": PATH, "OMP_NUM_THREADS": "1"}
 
 
 def journal_of(folder):

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.online, pytest.mark.usefixtures("newest_wandb")]
 
 QUICK = (
     Cell("refused in init, trainer killed", refused_in_init=True, ending="trainer killed", wait=5),
-    Cell("everything in the middle, refused at finish", tuple(MIDDLE), "refused"),
+    Cell("everything in the middle, refused at finish", tuple(MIDDLE), "refused", during=8),
     Cell("core killed", ending="core killed", wait=5),
 )
 

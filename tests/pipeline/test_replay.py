@@ -90,8 +90,8 @@ def picture(log):
         ),
         "health": repr(state.desk.report()),
         "dense": (state.desk.dense, state.desk.research),
-        "lifecycle": vars(state.lifecycle),
-        "slots": repr(vars(state.slots)),
+        "lifecycle": vars(state.desk.lifecycle),
+        "slots": repr(vars(state.desk.slots)),
     }
 
 

@@ -46,7 +46,7 @@ def stored(record: Record) -> bytes:
 def test_every_record_is_read_back_exactly_as_it_was(cls):
     """Through JSON text: equal, the same repr (types, -0.0, order of keys), the same bytes again."""
 
-    @settings(max_examples=40)
+    @settings(max_examples=20)
     @given(records(cls))
     def survives(record):
         text = stored(record)

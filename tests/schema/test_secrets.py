@@ -106,7 +106,7 @@ plain = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(st.
 
 
 @given(st.dictionaries(st.text(max_size=8).map("h".__add__), plain))
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_ordinary_values_come_back_as_they_were(config):
     found = []
     clean = without_secrets(config, found)

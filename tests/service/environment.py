@@ -47,6 +47,9 @@ def variables(service: Service, folder: Path) -> dict[str, str]:
         "WANDB_ERROR_REPORTING": "false",
         "WANDB_X_DISABLE_STATS": "true",
         "WANDB_X_DISABLE_META": "true",
+        "WANDB_X_FILE_STREAM_RETRY_WAIT_MIN_SECONDS": "1",
+        "WANDB_X_GRAPHQL_RETRY_WAIT_MIN_SECONDS": "1",
+        "WANDB_X_FILE_TRANSFER_RETRY_WAIT_MIN_SECONDS": "1",
     }
 
 

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from rich.cells import cell_len
 from rich.console import Console
 from strategies import event_sequences
+from trainings import PATH
 
 from karn_wandb.errors import UsageError
 from karn_wandb.records import (
@@ -689,8 +690,9 @@ TRAINING = """
     os.login_tty(int(sys.argv[1]))
     import karn_wandb, wandb
     from karn_wandb import sinks
+    from logged import CONTEXT
     settings = wandb.Settings(console=sys.argv[2])
-    with karn_wandb.init(dir=sys.argv[3], settings=settings, sinks=[sinks.Dashboard()]) as run:
+    with karn_wandb.init(dir=sys.argv[3], settings=settings, sinks=[sinks.Dashboard()], episode=CONTEXT) as run:
         print("training prints")
         run.log_epoch(val_accuracy=50.0)
         run.collector.followers[0].drain(10)
@@ -701,7 +703,7 @@ TRAINING = """
 def test_what_is_drawn_is_not_in_wandbs_output_log(offline_folder, tmp_path):
     terminal = Terminal(rows=40)
     command = [sys.executable, "-c", textwrap.dedent(TRAINING), str(terminal.slave), "wrap", str(tmp_path)]
-    environment = os.environ | {"TERM": "xterm-256color"}
+    environment = os.environ | {"TERM": "xterm-256color", "PYTHONPATH": PATH}
     subprocess.run(command, check=True, pass_fds=[terminal.slave], env=environment, timeout=60, stdin=subprocess.DEVNULL)
     text = terminal.text()
     assert "MORPHOGENETIC TRAINING MONITOR" in text

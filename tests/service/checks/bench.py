@@ -71,7 +71,7 @@ class Bench:
     def _start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
         """Start Python; what it prints can be read from `stdout`."""
         own = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
-        found = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+        found = os.pathsep.join(filter(None, [str(REPOSITORY), str(REPOSITORY / "tests"), os.environ.get("PYTHONPATH")]))
         return subprocess.Popen(
             [sys.executable, *words],
             env={**own, "PYTHONPATH": found, "WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL": "1", **environment},

@@ -46,11 +46,13 @@ def allow(bench: Bench) -> None:
     assert losses == [1.0, 2.0]
 
 
+# In each program the episode is given: one that is captured takes PyTorch, which takes a second or two.
 TRAINER = """
 import sys, time
 import karn_wandb
+from logged import CONTEXT
 entity, project, run_id, epochs, wait = sys.argv[1:6]
-run = karn_wandb.init(entity=entity, project=project, id=run_id)
+run = karn_wandb.init(entity=entity, project=project, id=run_id, episode=CONTEXT)
 for epoch in range(1, int(epochs) + 1):
     run.log_epoch(epoch=epoch, val_loss=1.0 / epoch)
 print("logged", flush=True)
@@ -104,9 +106,10 @@ def sync(bench: Bench) -> None:
 WORKER = """
 import sys
 import wandb, karn_wandb
+from logged import CONTEXT
 entity, project, run_id, label = sys.argv[1:5]
 settings = wandb.Settings(x_primary=label == "primary", x_label=label, x_update_finish_state=label == "primary")
-with karn_wandb.init(entity=entity, project=project, id=run_id, mode="shared", settings=settings) as run:
+with karn_wandb.init(entity=entity, project=project, id=run_id, mode="shared", settings=settings, episode=CONTEXT) as run:
     for step in range(5):
         run.wandb.log({f"{label}/value": step})
 """
@@ -127,10 +130,11 @@ def shared(bench: Bench) -> None:
 RANKED = """
 import sys
 import karn_wandb
+from logged import CONTEXT
 entity, project, processes, name, rank = sys.argv[1:6]
 karn = karn_wandb.KarnConfig(processes=processes, rank=int(rank), world_size=2)
 common = {"id": name, "group": name} if processes == "shared" else {"group": name}
-with karn_wandb.init(project, entity=entity, karn=karn, config={"lr": 0.5}, **common) as run:
+with karn_wandb.init(project, entity=entity, karn=karn, config={"lr": 0.5}, episode=CONTEXT, **common) as run:
     assert run.config["lr"] == 0.5
     for epoch in range(1, 4):
         run.log_epoch(val_loss=float(rank))
