@@ -8,8 +8,9 @@ from functools import cache
 import torch
 
 from examples.digits import digits
-from examples.policy.environment import Growth, Weights
+from examples.policy.environment import Growth
 from examples.policy.network import PolicyNetwork
+from examples.policy.reward import Weights
 from examples.policy.rollout import Learned, play, random_numbers
 
 EPOCHS = 6

@@ -25,11 +25,12 @@ import karn_wandb
 from examples.dataset import Dataset
 from examples.digits import digits
 from examples.policy import checkpoint
-from examples.policy.environment import Growth, Weights
+from examples.policy.environment import Growth
 from examples.policy.journal import Recorder, snapshots
 from examples.policy.network import PolicyNetwork
 from examples.policy.ppo import PPO, Learner
 from examples.policy.regret import disagreements, regrets, sampled
+from examples.policy.reward import Weights
 from examples.policy.rollout import Controller, Learned, RuleBased, Uniform, Waiting, play, random_numbers, returns
 from examples.tasks import Recipe
 from examples.train import Mode, default_mode, matrix

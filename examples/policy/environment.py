@@ -21,7 +21,9 @@ from torch import Tensor, nn
 
 from examples.dataset import Dataset
 from examples.heuristic import Heuristic, Proposal, parameters
+from examples.policy import reward
 from examples.policy.actions import Legal, Space
+from examples.policy.reward import Weights
 from examples.slots import CURVES, SeedSlot
 from examples.tasks import Recipe
 from examples.train import Batch, Optimizers, evaluate, read
@@ -54,37 +56,6 @@ DECIDED = (SeedStage.DORMANT, *LIVING)
 
 HEURISTIC_BLEND = "cosine"
 """How the heuristic blends in: here that is said when the blending begins."""
-
-CREDITED = 10.0
-"""Points of removal cost that are credited at most."""
-
-PROGRESS = {
-    SeedStage.GERMINATED: 0.25,
-    SeedStage.TRAINING: 0.5,
-    SeedStage.BLENDING: 1.0,
-    SeedStage.HOLDING: 1.5,
-    SeedStage.FOSSILIZED: 2.0,
-}
-"""How far a seed module has come, for the shaping."""
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """What the reward is made of.
-
-    Attributes:
-        accuracy: For each percentage point of accuracy gained in an epoch, and at the end for what taking out changes.
-        attribution: For each percentage point of removal cost of a slot in an epoch, cut off at 10 points either way.
-        rent: For each doubling of the parameters, by seed modules, in an epoch: a cost.
-        shaping: For progress of seed modules from stage to stage. It is potential-based (Ng, Harada and Russell, "Policy
-            invariance under reward transformations", 1999): over an episode it sums to nothing, so it changes how fast is
-            learned and not what is best.
-    """
-
-    accuracy: float = 0.1
-    attribution: float = 0.0
-    rent: float = 0.005
-    shaping: float = 0.2
 
 
 class Step(NamedTuple):
@@ -190,7 +161,7 @@ class Growth:
             action: What to do; legal now.
             on_batch: Called with what every batch gave.
         """
-        before, potential = self.score, self._potential()
+        before, potential = self.score, reward.potential(self.slots.values())
         self._carry_out(action)
         for slot in self.slots.values():
             slot.begin_epoch()
@@ -201,9 +172,16 @@ class Growth:
         self._measure()
         self.gained = self.score - before
         terminal = self._conclude() if self.done else None
-        reward = self._reward(potential, terminal)
+        parts = reward.parts(
+            self.weights,
+            gained=self.gained,
+            removal_costs=[reading.removal_cost for reading in self.readings.values()],
+            growth=self.heuristic.present() / self.host_params,
+            progress=(0.0 if self.done else reward.potential(self.slots.values())) - potential,
+            terminal=terminal,
+        )
         changes, self._changes = tuple(self._changes), []
-        return Step(reward, changes)
+        return Step(parts, changes)
 
     def _carry_out(self, action: FactoredAction) -> None:
         if action.slot is None:
@@ -267,28 +245,6 @@ class Growth:
         growing = [s for s in self.slots.values() if s.seed is not None and s.stage is not SeedStage.FOSSILIZED]
         self.readings = {s.slot_id: read(self.model, s, self.heuristic, self.data, self.score) for s in growing}
         self.shadow = _decision(self.heuristic.proposals(self.epoch, self.score, self.readings))
-
-    def _potential(self) -> float:
-        return self.weights.shaping * sum(PROGRESS.get(slot.stage, 0.0) for slot in self.slots.values())
-
-    def _reward(self, potential: float, terminal: float | None) -> RewardComponents:
-        """What came of the epoch; at the end the potential is 0, so that it sums to nothing."""
-        weights = self.weights
-        growth = math.log2(1 + self.heuristic.present() / self.host_params)
-        costs = [max(-CREDITED, min(CREDITED, reading.removal_cost)) for reading in self.readings.values()]
-        return RewardComponents(
-            base_accuracy_delta=weights.accuracy * self.gained,
-            bounded_attribution=weights.attribution * sum(costs) if weights.attribution else None,
-            compute_rent=-weights.rent * growth,
-            pbrs_bonus=(0.0 if self.done else self._potential()) - potential,
-            terminal_bonus=None if terminal is None else weights.accuracy * terminal,
-        )
-
-
-def total(reward: RewardComponents) -> float:
-    """The sum of a reward's parts."""
-    parts = (getattr(reward, name) for name in RewardComponents.__dataclass_fields__ if name != "other")
-    return sum(part for part in parts if part is not None)
 
 
 @dataclass(frozen=True, slots=True)

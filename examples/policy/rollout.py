@@ -11,8 +11,9 @@ from torch import Generator, Tensor
 
 from examples.policy.actions import BLENDS, HEADS, Legal, stacked
 from examples.policy.distribution import Factored
-from examples.policy.environment import Growth, Shadow, Step, total
+from examples.policy.environment import Growth, Shadow, Step
 from examples.policy.network import Hidden, PolicyNetwork
+from examples.policy.reward import total
 from karn_wandb import FactoredAction
 
 

@@ -8,7 +8,8 @@ import torch
 
 from examples.digits import digits
 from examples.policy.actions import OPS
-from examples.policy.environment import Growth, Weights, total
+from examples.policy.environment import Growth
+from examples.policy.reward import Weights, total
 from examples.train import evaluate
 from karn_wandb import FactoredAction, SeedStage
 

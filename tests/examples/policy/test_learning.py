@@ -6,8 +6,8 @@ import torch
 import karn_wandb
 from examples.digits import digits
 from examples.policy.__main__ import Setting
-from examples.policy.environment import Weights
 from examples.policy.ppo import PPO, Learner
+from examples.policy.reward import Weights
 from examples.policy.rollout import Learned, Uniform, Waiting, play, random_numbers, returns
 
 pytestmark = pytest.mark.slow
