@@ -42,7 +42,8 @@ class Made:
 
     `removal` are removal costs of slots, of which the disabled one stays dormant; `seconds` is how long it trained. `claims` is
     the text of the claims file it was started with, `began` when that was, in minutes after `WHEN`, and `ended` when it
-    ended, None without an outcome. `decisions` are what the policy did and what the heuristic would have done.
+    ended, None without an outcome. `decisions` are what the policy did, what the heuristic would have done, and the regret where
+    that was measured. `rewards` are the sums of its episodes' rewards, of which each then has an outcome.
     """
 
     run_id: str
@@ -65,7 +66,8 @@ class Made:
     claims: str = ""
     began: int = 0
     ended: int | None = None
-    decisions: Sequence[tuple[FactoredAction, FactoredAction | None]] = ()
+    decisions: Sequence[tuple[FactoredAction, FactoredAction | None] | tuple[FactoredAction, FactoredAction | None, float]] = ()
+    rewards: Sequence[float] = ()
 
 
 def pairs(treatment: Sequence[float], control: Sequence[float], **slots: float) -> list[Made]:
@@ -115,7 +117,7 @@ def write_logs(folder: Path, made: Sequence[Made]) -> Path:
     for each in made:
         data = run(each)
         info = RunInfo(run_id=data.run_id, name=data.name, config=data.config, claims=each.claims)
-        ends = [_event(TelemetryEventType.EPISODE_OUTCOME, _outcome(each), e) for e in range(len(each.finals))]
+        ends = [_event(TelemetryEventType.EPISODE_OUTCOME, _outcome(each, e), e) for e in range(len(each.finals))]
         events = [
             _event(TelemetryEventType.TRAINING_STARTED, info, 0),
             *data.telemetry,
@@ -128,8 +130,13 @@ def write_logs(folder: Path, made: Sequence[Made]) -> Path:
     return folder
 
 
-def _outcome(made: Made) -> EpisodeOutcome:
-    return EpisodeOutcome(epochs=made.epochs, state="finished" if made.state == "finished" else "failed", reason=made.reason)
+def _outcome(made: Made, episode: int) -> EpisodeOutcome:
+    return EpisodeOutcome(
+        epochs=made.epochs,
+        reward_total=made.rewards[episode] if made.rewards else None,
+        state="finished" if made.state == "finished" else "failed",
+        reason=made.reason,
+    )
 
 
 def run(made: Made) -> RunData:
@@ -153,14 +160,14 @@ def _episode(made: Made, episode: int, final: float | None) -> list[TelemetryEve
     for epoch in epochs:
         at = WHEN + timedelta(seconds=made.seconds * epoch / made.epochs)
         found.append(replace(_event(TelemetryEventType.EPOCH_COMPLETED, _snapshot(made, epoch, final), episode), timestamp=at))
-    for ours, heuristic in made.decisions:
-        decision = PolicySnapshot((), ours, heuristic_action=heuristic)
+    for ours, heuristic, *regret in made.decisions:
+        decision = PolicySnapshot((), ours, heuristic_action=heuristic, regret=regret[0] if regret else None)
         found.append(_event(TelemetryEventType.DECISION_MADE, decision, episode))
     if made.shapley or made.removal:
         found.append(_event(TelemetryEventType.COUNTERFACTUAL_MATRIX_COMPUTED, _matrix(made), episode))
-    if made.ended is not None:
-        outcome = _event(TelemetryEventType.EPISODE_OUTCOME, _outcome(made), episode)
-        found.append(replace(outcome, timestamp=WHEN + timedelta(minutes=made.ended)))
+    if made.ended is not None or made.rewards:
+        outcome = _event(TelemetryEventType.EPISODE_OUTCOME, _outcome(made, episode), episode)
+        found.append(replace(outcome, timestamp=WHEN + timedelta(minutes=made.ended or 0)))
     return found
 
 

@@ -27,12 +27,14 @@ EPISODES = {
     "run_id": TEXT, "name": TEXT, "group": TEXT, "rank": WHOLE, "source": TEXT, "state": TEXT, "reason": TEXT,
     "env_id": WHOLE, "episode_idx": WHOLE, "base_seed": WHOLE, "epochs": WHOLE,
     "final_accuracy": NUMBER, "final_loss": NUMBER, "best_accuracy": NUMBER, "total_params": WHOLE, "host_params": WHOLE,
-    "wall_clock_s": NUMBER, "git_commit": TEXT, "started": TIME, "ended_at": TIME, "claims_sha256": TEXT, "claims": TEXT,
+    "reward_total": NUMBER, "wall_clock_s": NUMBER, "git_commit": TEXT, "started": TIME, "ended_at": TIME,
+    "claims_sha256": TEXT, "claims": TEXT,
 }  # fmt: skip
 """Columns of every frame of episodes; after them come `config.*` and `episode.*`.
 
-`rank` is that of its process, `ended_at` when its outcome was logged. `claims` is the text of the claims file the run was
-started with, missing where only the hash is known.
+`rank` is that of its process, `reward_total` its outcome's sum of the decisions' rewards, `ended_at` when that outcome was
+logged; both are missing of an episode that has not ended. `claims` is the text of the claims file the run was started with,
+missing where only the hash is known.
 """
 
 EPOCHS = {
@@ -231,7 +233,7 @@ def _configured(config: Mapping[str, Any]) -> EpisodeContext | None:
 def _ending(run: RunData, outcome: EpisodeOutcome | None) -> Row:
     if outcome is None:
         return {"state": run.state, "reason": run.reason}
-    return {"state": outcome.state, "reason": outcome.reason}
+    return {"state": outcome.state, "reason": outcome.reason, "reward_total": outcome.reward_total}
 
 
 def _results(episode: Episode) -> Mapping[str, Any]:

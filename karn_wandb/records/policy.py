@@ -157,6 +157,10 @@ class PolicySnapshot(Record):
         entropy: Entropy of the action distribution, nats.
         heuristic_action: What the shadow heuristic would have done.
         explanation: The decision in words.
+        regret: Return had the heuristic's action been taken at this decision, minus the return as it went, in reward units,
+            any float: positive where the heuristic's action would have been better. By common random numbers: the training
+            is branched here, the policy goes on afterwards, and all random numbers are those of the training itself. None
+            where it was not measured.
     """
 
     observation_vector: tuple[float, ...]
@@ -175,6 +179,7 @@ class PolicySnapshot(Record):
     entropy: float | None = None
     heuristic_action: FactoredAction | None = None
     explanation: str = ""
+    regret: float | None = None
 
 
 @record

@@ -145,6 +145,7 @@ KEYS: tuple[Key, ...] = (
         ("policy/kl_divergence", "kl_divergence", "nats", "KL(old || new) of the newest update"),
         ("policy/explained_variance", "explained_variance", "1", "Explained variance of the newest update"),
         ("policy/head_kl/<head>", "per_head_kl.*", "nats", "The same KL by head"),
+        ("policy/regret", "regret", "reward", "Return with the heuristic's action here minus the return as it went"),
         ("reward/total", "reward_total", "reward", "Reward received"),
         ("reward/component/<name>", "reward_components.*", "reward", "A part of the reward"),
         ("reward/other/<name>", "reward_components.other.*", "reward", "A part of the reward, the user's own"),

@@ -74,7 +74,7 @@ def _decisions(decision: PolicySnapshot) -> Iterator[tuple[Cell, ...]]:
     action, shadow = decision.action, decision.heuristic_action
     yield (
         action.op, action.slot, action.blueprint, action.blend, decision.action_was_masked, decision.value_estimate,
-        decision.entropy, decision.reward_total, shadow.op if shadow else None, decision.explanation,
+        decision.entropy, decision.reward_total, shadow.op if shadow else None, decision.regret, decision.explanation,
     )  # fmt: skip
 
 
@@ -127,7 +127,10 @@ TABLES: tuple[TableSpec, ...] = (
     TableSpec(
         "tables/decisions",
         PolicySnapshot,
-        ("op", "slot", "blueprint", "blend", "masked", "value", "entropy", "reward", "heuristic_op", "explanation"),
+        (
+            "op", "slot", "blueprint", "blend", "masked", "value", "entropy", "reward", "heuristic_op", "regret",
+            "explanation",
+        ),
         _decisions,
     ),
     TableSpec(

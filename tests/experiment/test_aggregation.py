@@ -114,6 +114,21 @@ def test_episodes_of_a_run_are_averaged_because_the_run_is_the_unit():
     assert found.warnings == ("1 run holds several episodes: it counts once, by the mean of its episodes.",)
 
 
+def test_the_sum_of_an_episode_s_rewards_is_a_metric():
+    """(1.5 + 2.5) / 2 - 1 = 1 and 3 - (-0.5) = 3.5: 2.25 on average; a run that logged no reward is left out."""
+    made = [
+        Made("grown-0", "heuristic", 0, (60.0, 60.0), rewards=(1.5, 2.5)),
+        Made("host-0", "none", 0, rewards=(1.0,)),
+        Made("grown-1", "heuristic", 1, rewards=(3.0,)),
+        Made("host-1", "none", 1, rewards=(-0.5,)),
+        Made("grown-2", "heuristic", 2, ended=1),
+    ]
+    found = of(made, metric="reward_total")
+    assert [(pair.treatment, pair.control) for pair in found.pairs] == [(2.0, 1.0), (3.0, -0.5)]
+    assert found.mean_delta == 2.25
+    assert found.excluded == (ExcludedRun("grown-2", "treatment", "finished", "reward_total is missing or NaN"),)
+
+
 def test_a_run_with_an_episode_that_lacks_the_metric_is_left_out_whole():
     found = of([*pairs(TREATMENT, CONTROL), Made("grown-4", "heuristic", 4, (60.0, None))])
     assert found.excluded[0].reason == "final_accuracy is missing or NaN in 1 of 2 episodes"

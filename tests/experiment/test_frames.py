@@ -86,7 +86,7 @@ def test_an_episode_is_told_by_its_last_epoch():
         epoch(0, val_accuracy=9.0, val_loss=2.3),
         epoch(2, val_accuracy=60.0, val_loss=math.inf, host_params=90, total_seed_params=10, total_params=100),
         epoch(1, val_accuracy=70.0, val_loss=1.0),
-        outcome(epochs=2, final_accuracy=1.0),
+        outcome(epochs=2, final_accuracy=1.0, reward_total=-0.5),
     )
     row = only(episodes_frame([replace(found, name="n", group="g")]))
     assert {name: row[name] for name in EPISODES if name != "wall_clock_s"} == {
@@ -106,6 +106,7 @@ def test_an_episode_is_told_by_its_last_epoch():
         "best_accuracy": 70.0,
         "total_params": 100,
         "host_params": 90,
+        "reward_total": -0.5,
         "git_commit": "c" * 40,
         "started": pd.Timestamp(2026, 11, 22, 12, tz="UTC"),
         "ended_at": pd.Timestamp(found.telemetry[-1].timestamp),
@@ -154,7 +155,19 @@ def test_the_claims_of_a_run_are_those_it_was_started_with(events, said, text, h
 
 
 def test_an_episode_that_goes_on_has_not_ended():
-    assert only(episodes_frame([run(context(), outcome(epochs=1), epoch(1))]))["ended_at"] is None
+    row = only(episodes_frame([run(context(), outcome(epochs=1, reward_total=2.0), epoch(1))]))
+    assert (row["ended_at"], row["reward_total"]) == (None, None)
+
+
+def test_the_reward_is_the_outcome_s_own_in_each_episode_and_missing_without_one():
+    found = run(
+        *(epoch(1, (0, number), scoped=True) for number in range(3)),
+        outcome((0, 0), epochs=1, reward_total=1.5, scoped=True),
+        outcome((0, 1), epochs=1, scoped=True),
+    )
+    rewards = episodes_frame([found])["reward_total"]
+    assert rewards.isna().tolist() == [False, True, True]
+    assert rewards[0] == 1.5
 
 
 def test_what_the_last_epoch_did_not_measure_is_missing_not_taken_from_an_earlier_one():

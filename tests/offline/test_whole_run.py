@@ -117,6 +117,7 @@ def decision(epoch: int) -> PolicySnapshot:
         entropy=1.2,
         heuristic_action=FactoredAction(op="WAIT"),
         explanation="accuracy has stalled",
+        regret=-0.75 if epoch % 3 == 0 else None,
     )
 
 

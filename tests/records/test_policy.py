@@ -52,6 +52,16 @@ def test_an_update_takes_the_reviews_statistics():
     assert update.kl_divergence is None
 
 
+@pytest.mark.parametrize("regret", [0.5, -1e300, 0.0, math.inf])
+def test_a_regret_is_kept_as_it_was_measured_and_one_that_was_not_is_missing(regret):
+    """Also of a decision logged before there were regrets."""
+    plain = PolicySnapshot(**POLICY, regret=regret).to_plain()
+    assert PolicySnapshot.from_plain(plain).regret == regret
+    del plain["regret"]
+    assert PolicySnapshot.from_plain(plain) == PolicySnapshot(**POLICY)
+    assert PolicySnapshot(**POLICY).regret is None
+
+
 def test_a_reward_takes_parts_of_the_users_own():
     parts = RewardComponents(other={"curiosity": 0.25})
     assert parts.other == {"curiosity": 0.25}

@@ -208,10 +208,12 @@ def test_a_decision_s_columns_reach_into_its_reward_and_statistics():
         action_log_probs={"op": -0.1},
         reward_components=RewardComponents(compute_rent=-0.2, other={"mine": 0.3}),
         ratio_stats=RatioStats(1.0, 0.1, 0.2),
+        regret=-0.4,
     )
     assert columns_of(decision) == {
         "decision": 3,
         "policy/log_prob/op": -0.1,
+        "policy/regret": -0.4,
         "policy/was_masked": False,
         "reward/component/compute_rent": -0.2,
         "reward/other/mine": 0.3,

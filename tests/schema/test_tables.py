@@ -141,11 +141,13 @@ def test_a_gate_shows_its_checks():
 
 
 def test_a_decision_shows_the_shadow_heuristic_s_beside_it():
-    decision = PolicySnapshot((), FactoredAction("WAIT"), heuristic_action=FactoredAction("PRUNE"), explanation="too early")
+    decision = PolicySnapshot(
+        (), FactoredAction("WAIT"), heuristic_action=FactoredAction("PRUNE"), explanation="too early", regret=-0.25
+    )
     assert drawn("tables/decisions", TelemetryEventType.DECISION_MADE, decision) == [
         {
             "op": "WAIT", "slot": None, "blueprint": None, "blend": None, "masked": False, "value": None, "entropy": None,
-            "reward": None, "heuristic_op": "PRUNE", "explanation": "too early",
+            "reward": None, "heuristic_op": "PRUNE", "regret": -0.25, "explanation": "too early",
         }
     ]  # fmt: skip
 

@@ -21,7 +21,7 @@ from karn_wandb.experiment.report.words import count
 from karn_wandb.records import Verdict
 
 _TRAJECTORY = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
-_OUTCOMES = ("final_accuracy", "final_loss", "best_accuracy", "total_params")
+_OUTCOMES = ("final_accuracy", "final_loss", "best_accuracy", "total_params", "reward_total")
 """Columns of episodes that a claim could be about."""
 FEWEST_EPOCHS = 3
 """Epochs that must be equal before two runs are called copies."""

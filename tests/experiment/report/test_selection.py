@@ -161,6 +161,10 @@ class TestChoice:
             )
         ]
 
+    def test_rewards_are_an_outcome_too_where_any_are_logged(self, threats):
+        (said,) = threats("Choice", [*pairs(GROWN, HOST), Made("policy-0", "policy", 0, rewards=(1.5,))], started="")
+        assert "5 outcomes (final_accuracy, final_loss, best_accuracy, total_params, reward_total) of 3 arms, so 10" in said
+
     def test_without_a_claims_file_it_is_the_same(self):
         topics = [threat.topic for threat in build_report(experiment(pairs(GROWN, HOST))).content.threats]
         assert topics.count("Choice") == 1
