@@ -184,7 +184,7 @@ class MorphogeneticAnalytics:
         return self.policy.action_distribution()
 
     def policy_vs_heuristic(self) -> PolicyComparisonSummary:
-        """How often the policy does what the shadow heuristic would have done."""
+        """How often the policy does what the shadow heuristic would have done, and what that would have brought."""
         return self.policy.comparison()
 
     def training_health(self) -> HealthReport | None:

@@ -15,6 +15,9 @@ RECENT = 20
 MOST_NAMES = 100
 """Names counted apart; a controller that makes up new ones all the time must not fill the memory."""
 
+FEWEST = 3
+"""Regrets below which their mean has no interval."""
+
 OTHER = "(other)"
 
 _HEADS = tuple(FactoredAction.__dataclass_fields__)
@@ -29,6 +32,7 @@ class PolicyAnalyzer:
         self._recent: deque[PolicySnapshot] = deque(maxlen=RECENT)
         self._agreeing = _Rewards()
         self._disagreeing = _Rewards()
+        self._regrets = _Regrets()
         self._op_agreements = 0
         self._disagreements: Counter[str] = Counter()
 
@@ -38,25 +42,28 @@ class PolicyAnalyzer:
         self._recent.append(decision)
         _count(self._ops, decision.action.op)
         if decision.heuristic_action is not None:
-            self._compare(decision.action, decision.heuristic_action, decision.reward_total)
+            self._compare(decision, decision.heuristic_action)
 
-    def _compare(self, ours: FactoredAction, heuristic: FactoredAction, reward: float | None) -> None:
+    def _compare(self, decision: PolicySnapshot, heuristic: FactoredAction) -> None:
+        ours = decision.action
         self._op_agreements += ours.op == heuristic.op
         if agree(ours, heuristic):
-            self._agreeing.add(reward)
+            self._agreeing.add(decision.reward_total)
         else:
-            self._disagreeing.add(reward)
+            self._disagreeing.add(decision.reward_total)
+            self._regrets.add(decision.regret)
             _count(self._disagreements, f"{ours.op} instead of {heuristic.op}")
 
     def comparison(self) -> PolicyComparisonSummary:
         """How often policy and shadow heuristic agree, over the decisions that carry the heuristic's action.
 
-        In `disagreements` the same op twice is a disagreement about its slot, blueprint or another head. The interval
-        takes decisions for independent; those of one episode are not, so it is too narrow rather than too wide.
+        In `disagreements` the same op twice is a disagreement about its slot, blueprint or another head. Both intervals
+        take decisions for independent; those of one episode are not, so they are too narrow rather than too wide.
         """
         agreements = self._agreeing.decisions
         decisions = agreements + self._disagreeing.decisions
         low, high = wilson_interval(agreements, decisions) if decisions else (None, None)
+        regret_low, regret_high = self._regrets.interval()
         return PolicyComparisonSummary(
             decisions=decisions,
             agreements=agreements,
@@ -67,6 +74,10 @@ class PolicyAnalyzer:
             disagreements=dict(self._disagreements.most_common()),
             reward_agreeing=self._agreeing.mean(),
             reward_disagreeing=self._disagreeing.mean(),
+            regrets=self._regrets.known,
+            regret_mean=self._regrets.mean(),
+            regret_ci_low=regret_low,
+            regret_ci_high=regret_high,
         )
 
     def action_distribution(self) -> dict[str, float]:
@@ -138,6 +149,33 @@ class _Rewards:
 
     def mean(self) -> float | None:
         return self._total / self._known if self._known else None
+
+
+class _Regrets:
+    """Mean and spread of the finite ones, without keeping them (Welford 1962, Technometrics 4, 419-420)."""
+
+    def __init__(self) -> None:
+        self.known = 0
+        self._mean = self._squares = 0.0
+
+    def add(self, regret: float | None) -> None:
+        if regret is not None and math.isfinite(regret):
+            self.known += 1
+            delta = regret - self._mean
+            self._mean += delta / self.known
+            self._squares += delta * (regret - self._mean)
+
+    def mean(self) -> float | None:
+        return self._mean if self.known else None
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float] | tuple[None, None]:
+        """Student's t interval of the mean; none below `FEWEST`, or without spread."""
+        if self.known < FEWEST or not self._squares:
+            return None, None
+        from karn_wandb.statistics.intervals import MeanDifference, t_interval  # noqa: PLC0415 -- scipy takes a while to load
+
+        freedom = self.known - 1
+        return t_interval(MeanDifference(self._mean, math.sqrt(self._squares / freedom / self.known), freedom), confidence)
 
 
 def _count(counter: Counter[str], name: str) -> None:

@@ -32,7 +32,7 @@ from karn_wandb.records import (
     encode_event,
 )
 
-VERSION = 5
+VERSION = 6
 """Version of the files' form."""
 
 _KEY, _CHECK = b"karn_wandb", b"karn_checksum"

@@ -86,6 +86,12 @@ class PolicyComparisonSummary(Record):
         disagreements: How often, by "POLICY_OP instead of HEURISTIC_OP".
         reward_agreeing: Mean reward of the decisions that agree; None without rewards.
         reward_disagreeing: Mean reward of the others. An association, not what disagreeing causes.
+        regrets: Disagreements whose regret was measured, and is finite.
+        regret_mean: Mean of these regrets, in reward units; positive where the heuristic's actions, each by itself in place of
+            the policy's, would have been better. None without any.
+        regret_ci_low: Lower end of its 95 % t interval; None below three, or without spread. Decisions of one episode are not
+            independent, so it is too narrow rather than too wide.
+        regret_ci_high: Upper end.
     """
 
     decisions: Count = 0
@@ -97,6 +103,10 @@ class PolicyComparisonSummary(Record):
     disagreements: dict[str, Count] = field(default_factory=dict)
     reward_agreeing: float | None = None
     reward_disagreeing: float | None = None
+    regrets: Count = 0
+    regret_mean: float | None = None
+    regret_ci_low: float | None = None
+    regret_ci_high: float | None = None
 
 
 @record

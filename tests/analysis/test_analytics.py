@@ -387,6 +387,7 @@ def test_a_long_episode_takes_no_more_memory_than_a_short_one():
                     heuristic_action=actions[n % 2],
                     reward_total=0.5,
                     value_estimate=float(n),
+                    regret=float(n % 7),
                 )
             )
             if n % 100 == 0:

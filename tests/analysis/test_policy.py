@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, ttest_1samp
 
 from karn_wandb.analysis import PolicyAnalyzer
-from karn_wandb.analysis.policy import MOST_NAMES, OTHER, RECENT, agree, wilson_interval
+from karn_wandb.analysis.policy import FEWEST, MOST_NAMES, OTHER, RECENT, agree, wilson_interval
 from karn_wandb.records import FactoredAction, PolicyComparisonSummary, PolicySnapshot
 
 few = settings(max_examples=50, deadline=None)
@@ -97,6 +97,46 @@ class TestAgreement:
         assert summary.agreements <= summary.op_agreements <= summary.decisions
         if compared:
             assert summary.ci_low - 1e-12 <= summary.agreement_rate <= summary.ci_high + 1e-12
+
+
+class TestRegret:
+    def test_of_disagreements_has_a_mean_and_a_t_interval(self):
+        """Of 1, 2 and 6: mean 3, standard error sqrt(7/3), and 4.30265 is the t table's 97.5 % point at 2 degrees of freedom."""
+        summary = observed(*(decision(WAIT, PRUNE, regret=regret) for regret in (1.0, 2.0, 6.0))).comparison()
+        half = 4.30265 * math.sqrt(7 / 3)
+        assert (summary.regrets, summary.regret_mean) == (3, 3.0)
+        assert (summary.regret_ci_low, summary.regret_ci_high) == pytest.approx((3 - half, 3 + half), abs=1e-4)
+
+    def test_counts_where_it_was_measured_is_finite_and_the_two_differ(self):
+        summary = observed(
+            decision(WAIT, PRUNE, regret=-0.5),
+            decision(FactoredAction("PRUNE", "early"), PRUNE, regret=1.0),
+            decision(WAIT, PRUNE),
+            decision(WAIT, PRUNE, regret=math.nan),
+            decision(WAIT, PRUNE, regret=math.inf),
+            decision(WAIT, WAIT, regret=100.0),
+            decision(WAIT, regret=100.0),
+        ).comparison()
+        assert (summary.decisions, summary.regrets, summary.regret_mean) == (6, 2, 0.25)
+        assert (summary.regret_ci_low, summary.regret_ci_high) == (None, None), "two have no interval"
+
+    def test_that_was_never_measured_is_missing(self):
+        summary = observed(decision(WAIT, PRUNE), decision(WAIT, WAIT)).comparison()
+        assert (summary.regrets, summary.regret_mean, summary.regret_ci_low, summary.regret_ci_high) == (0, None, None, None)
+
+    def test_without_spread_has_a_mean_and_no_interval(self):
+        summary = observed(*(decision(WAIT, PRUNE, regret=0.1) for _ in range(5))).comparison()
+        assert (summary.regrets, summary.regret_mean, summary.regret_ci_low, summary.regret_ci_high) == (5, 0.1, None, None)
+
+    @few
+    @given(
+        st.lists(st.integers(-1000, 1000).map(lambda n: n / 7), min_size=FEWEST, max_size=30).filter(lambda r: len(set(r)) > 1)
+    )
+    def test_agrees_with_scipy_whatever_their_order(self, regrets):
+        summary = observed(*(decision(WAIT, PRUNE, regret=regret) for regret in regrets)).comparison()
+        theirs = ttest_1samp(regrets, 0).confidence_interval(0.95)
+        assert (summary.regrets, summary.regret_mean) == (len(regrets), pytest.approx(np.mean(regrets), rel=1e-9, abs=1e-9))
+        assert (summary.regret_ci_low, summary.regret_ci_high) == pytest.approx(tuple(theirs), rel=1e-9, abs=1e-9)
 
 
 class TestWilson:

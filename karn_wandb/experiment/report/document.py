@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from karn_wandb.experiment.report import figures, policy, scaling_section
+from karn_wandb.experiment.report import figures, policy_section, scaling_section
 from karn_wandb.experiment.report.blocks import Block, Document, Figures, Items, Section, Table, Text, Verdict
 from karn_wandb.experiment.report.content import ClaimContent, Content, ContributionsContent, RunContent, SlotVerdict
 from karn_wandb.experiment.report.contributions import left_out
@@ -25,7 +25,7 @@ def document(content: Content) -> Document:
         *scaling_section.sections(content),
         Section("Attribution to slots", _attribution(content)),
         *(Section(_heading(group, content), _contributions(group, content)) for group in content.contributions),
-        *((Section("Policy against heuristic", policy.blocks(content.policy)),) if content.policy else ()),
+        *policy_section.sections(content.policy),
         Section("Parameters and accuracy", _parameters(content)),
         *((Section("Robustness of the verdicts", _robustness(content)),) if content.claims else ()),
         Section("Threats to these conclusions", _threats(content)),

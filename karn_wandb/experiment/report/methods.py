@@ -15,6 +15,7 @@ REFERENCES = {
     "Benjamini 1995": "Benjamini, Hochberg: Controlling the false discovery rate. J. R. Stat. Soc. B 57, 1995.",
     "Davison 1997": "Davison, Hinkley: Bootstrap methods and their application. 1997.",
     "Draper 1998": "Draper, Smith: Applied regression analysis. 3rd ed., 1998.",
+    "Glasserman 1992": "Glasserman, Yao: Some guidelines and guarantees for common random numbers. Manage. Sci. 38, 1992.",
     "Golub 1973": "Golub, Pereyra: The differentiation of pseudo-inverses and nonlinear least squares problems whose variables "
     "separate. SIAM J. Numer. Anal. 10, 1973.",
     "Efron 1993": "Efron, Tibshirani: An introduction to the bootstrap. Chapman and Hall, 1993.",

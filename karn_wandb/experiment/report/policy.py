@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from karn_wandb.experiment.agreement import WHOLE, Agreement
+import numpy as np
+
+from karn_wandb.experiment.agreement import WHOLE, Agreement, OpCount
 from karn_wandb.experiment.experiment import Experiment
 from karn_wandb.experiment.report.arms import Arms
-from karn_wandb.experiment.report.blocks import Block, Items, Table, Text
-from karn_wandb.experiment.report.words import count, percent
-from karn_wandb.statistics.clusters import clustered_mean
-from karn_wandb.statistics.intervals import t_interval
+from karn_wandb.experiment.report.words import percent
+from karn_wandb.statistics.intervals import paired_difference, t_interval
 
 CONFIDENCE = 0.95
 FEWEST = 3
 """Runs below which there is no interval."""
-MOST_PAIRS = 5
-"""Pairs of ops that are listed as the most frequent disagreements."""
-MOST_OPS = 8
-"""Ops of the confusion table; the others are one more."""
-_OTHERS = "others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +42,25 @@ class HeadAgreement:
 
 
 @dataclass(frozen=True, slots=True)
+class Regret:
+    """What the heuristic's action in place of the policy's would have brought; a run counts once, by its own mean.
+
+    Attributes:
+        runs: Runs in which it was measured.
+        decisions: Decisions at which it was.
+        mean: Mean over runs, in reward units; positive where the heuristic's action would have been better.
+        ci_low: Lower end of its 95 % t interval over runs; None below three runs, or without spread.
+        ci_high: Upper end of it.
+    """
+
+    runs: int
+    decisions: int
+    mean: float
+    ci_low: float | None
+    ci_high: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class OpPair:
     """An op of the policy beside the heuristic's at the same decision.
 
@@ -54,12 +69,14 @@ class OpPair:
         heuristic: What the heuristic would have chosen.
         decisions: How often.
         runs: In how many runs.
+        regret: Over those that disagree, in the op or another head; None where it was not measured.
     """
 
     policy: str
     heuristic: str
     decisions: int
     runs: int
+    regret: Regret | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +87,8 @@ class PolicyAgreement:
         arm: Label of the arm, "" for runs in none.
         runs: Runs with decisions that carry the heuristic's action, finished or not.
         decisions: Those decisions.
+        disagreements: Those of them in which the two differ, in the op or another head.
+        regret: Over these disagreements; None where it was not measured.
         heads: The whole decision, the op, and the other heads.
         ops: Every pair of ops that was met, the most frequent first.
     """
@@ -77,6 +96,8 @@ class PolicyAgreement:
     arm: str
     runs: int
     decisions: int
+    disagreements: int
+    regret: Regret | None
     heads: tuple[HeadAgreement, ...]
     ops: tuple[OpPair, ...]
 
@@ -95,48 +116,53 @@ def agreements(experiment: Experiment, arms: Arms) -> tuple[PolicyAgreement, ...
 
 
 def _of_arm(arm: str, runs: Sequence[Sequence[Agreement]]) -> PolicyAgreement:
-    heads = dict.fromkeys(head for run in runs for episode in run for head in episode.compared)
-    decisions: Counter[tuple[str, str]] = Counter()
-    met: Counter[tuple[str, str]] = Counter()
-    for run in runs:
-        own: Counter[tuple[str, str]] = Counter()
-        for episode in run:
-            own.update({(ours, theirs): many for ours, theirs, many in episode.ops})
-        decisions.update(own)
-        met.update(own.keys())
-    ordered = sorted(decisions, key=lambda pair: (-decisions[pair], pair))
+    episodes = [episode for run in runs for episode in run]
+    heads = dict.fromkeys(head for episode in episodes for head in episode.compared)
+    met = [[pair for episode in run for pair in episode.ops] for run in runs]
+    by_pair: defaultdict[tuple[str, str], defaultdict[int, list[OpCount]]] = defaultdict(lambda: defaultdict(list))
+    for place, run in enumerate(met):
+        for pair in run:
+            by_pair[pair.policy, pair.heuristic][place].append(pair)
+    ops = [_of_pair(*names, tuple(by_run.values())) for names, by_run in by_pair.items()]
     return PolicyAgreement(
         arm=arm,
         runs=len(runs),
-        decisions=sum(episode.decisions for run in runs for episode in run),
+        decisions=sum(episode.decisions for episode in episodes),
+        disagreements=sum(episode.compared[WHOLE] - episode.agreed[WHOLE] for episode in episodes),
+        regret=_regret(met),
         heads=tuple(_of_head(head, runs) for head in heads),
-        ops=tuple(OpPair(*pair, decisions[pair], met[pair]) for pair in ordered),
+        ops=tuple(sorted(ops, key=lambda pair: (-pair.decisions, pair.policy, pair.heuristic))),
     )
+
+
+def _of_pair(policy: str, heuristic: str, runs: Sequence[Sequence[OpCount]]) -> OpPair:
+    return OpPair(policy, heuristic, sum(pair.decisions for run in runs for pair in run), len(runs), _regret(runs))
+
+
+def _regret(runs: Sequence[Sequence[OpCount]]) -> Regret | None:
+    counted = [(sum(pair.regrets for pair in run), sum(pair.regret_sum for pair in run)) for run in runs]
+    measured = [(many, total / many) for many, total in counted if many and math.isfinite(total)]  # not beyond all floats
+    if not measured:
+        return None
+    means = [mean for _, mean in measured]
+    low, high = _over_runs(means)
+    return Regret(len(means), sum(many for many, _ in measured), sum(means) / len(means), low, high)
 
 
 def _of_head(head: str, runs: Sequence[Sequence[Agreement]]) -> HeadAgreement:
     compared = [sum(episode.compared.get(head, 0) for episode in run) for run in runs]
     agreed = [sum(episode.agreed.get(head, 0) for episode in run) for run in runs]
     rates = [same / of for same, of in zip(agreed, compared, strict=True) if of]
-    low = high = None
-    if len(rates) >= FEWEST and min(rates) < max(rates):
-        low, high = t_interval(clustered_mean(rates, range(len(rates))), CONFIDENCE)
-        low, high = max(low, 0.0), min(high, 1.0)
-    return HeadAgreement(head, len(rates), sum(compared), sum(rates) / len(rates), low, high)
+    low, high = _over_runs(rates)
+    cut = (None, None) if low is None or high is None else (max(low, 0.0), min(high, 1.0))
+    return HeadAgreement(head, len(rates), sum(compared), sum(rates) / len(rates), *cut)
 
 
-def blocks(found: Sequence[PolicyAgreement]) -> tuple[Block, ...]:
-    """The section: what it means, each arm in words, rates by head, and where the two differ."""
-    meaning = (
-        "At each decision the heuristic was asked as well what it would do, and did nothing. Agreement is no merit: a policy "
-        "that never differs has learned the heuristic, and one that does may be better or worse; the comparisons say which. "
-        "Slot and the other heads are compared where both chose the same op."
-    )
-    said = Items(tuple((arm.arm or "All runs", _sentence(arm)) for arm in found))
-    differing = [(arm, [pair for pair in arm.ops if pair.policy != pair.heuristic][:MOST_PAIRS]) for arm in found]
-    listed = Items(tuple((arm.arm or "All runs", _differences(arm, pairs)) for arm, pairs in differing if pairs))
-    confusions = (block for arm in found for block in _confusion(arm, named=len(found) > 1))
-    return (Text(meaning), said, _heads(found), *((listed,) if listed.items else ()), *confusions)
+def _over_runs(values: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
+    """The t interval of the mean of a value a run; none below `FEWEST`, or without spread."""
+    if len(values) < FEWEST or min(values) == max(values):
+        return None, None
+    return t_interval(paired_difference(np.array(values), np.zeros(len(values))), CONFIDENCE)
 
 
 def methods(found: Sequence[PolicyAgreement]) -> tuple[str, ...]:
@@ -148,69 +174,12 @@ def methods(found: Sequence[PolicyAgreement]) -> tuple[str, ...]:
         f"by itself; the mean over runs is given with its {percent(CONFIDENCE)} t interval (Student 1908) between runs, cut off "
         "at 0 and 100 %. Decisions inside a run depend on each other and are not counted as independent."
     )
-    return (text,)
-
-
-def _sentence(arm: PolicyAgreement) -> str:
-    whole = next(head for head in arm.heads if head.head == WHOLE)
-    many = f"{count(arm.decisions, 'decision')} of {count(arm.runs, 'run')}"
-    known = f"{percent(CONFIDENCE)} t interval over runs {_ends(whole)}"
-    why = "with fewer than three runs there is no interval" if whole.runs < FEWEST else "all runs alike, so no interval"
-    return (
-        f"The policy did what the heuristic would have done in {_percent(whole.rate)} of a run's decisions "
-        f"({known if whole.ci_low is not None else why}; {many})."
+    branched = (
+        "The regret of a disagreement, as the runs logged it, is by common random numbers (Glasserman 1992): the return of the "
+        "training branched at that decision, with the heuristic's action in place of the policy's, the policy afterwards and the "
+        "random numbers of the training itself, minus the return of that training. Of every run the mean over the disagreements "
+        f"measured is taken; the mean over runs is given with its {percent(CONFIDENCE)} t interval (Student 1908) between runs. "
+        "Intervals of pairs of ops are not corrected for their number. It is the effect of single actions, and not of following "
+        "the heuristic throughout."
     )
-
-
-def _differences(arm: PolicyAgreement, pairs: Sequence[OpPair]) -> str:
-    runs = count(arm.runs, "run")
-    told = "; ".join(
-        f"{pair.policy} instead of {pair.heuristic} in {_percent(pair.decisions / arm.decisions)} of all decisions "
-        f"({pair.runs} of {runs})"
-        for pair in pairs
-    )
-    return f"Most frequent differences of the op: {told}."
-
-
-def _heads(found: Sequence[PolicyAgreement]) -> Table:
-    columns = ("arm", "compared", "agreement", f"{percent(CONFIDENCE)} interval", "decisions", "runs")
-    rows = tuple(
-        (
-            arm.arm or "all",
-            "whole decision" if head.head == WHOLE else head.head.replace("_", " "),
-            _percent(head.rate),
-            _ends(head),
-            f"{head.decisions:,}",
-            str(head.runs),
-        )
-        for arm in found
-        for head in arm.heads
-    )
-    return Table(columns, rows, frozenset(columns[2:]))
-
-
-def _confusion(arm: PolicyAgreement, *, named: bool) -> Iterator[Block]:
-    """How often each op of the policy met each of the heuristic's."""
-    often: Counter[str] = Counter()
-    for pair in arm.ops:
-        often.update({pair.policy: pair.decisions})
-        often.update({pair.heuristic: pair.decisions})
-    ops = sorted(often, key=lambda op: (-often[op], op))
-    shown = ops if len(ops) <= MOST_OPS else [*ops[:MOST_OPS], _OTHERS]
-    cells: Counter[tuple[str, str]] = Counter()
-    for pair in arm.ops:
-        ours, theirs = (op if op in shown else _OTHERS for op in (pair.policy, pair.heuristic))
-        cells[ours, theirs] += pair.decisions
-    columns = ("policy", *shown)
-    where = f" in {arm.arm or 'runs in no arm'}" if named else ""
-    yield Text(f"Decisions by the op that the policy chose{where} (rows) and the heuristic would have chosen (columns):")
-    rows = tuple((ours, *(f"{cells[ours, theirs]:,}" for theirs in shown)) for ours in shown)
-    yield Table(columns, rows, frozenset(shown))
-
-
-def _ends(head: HeadAgreement) -> str:
-    return "–" if head.ci_low is None or head.ci_high is None else f"{100 * head.ci_low:.1f} to {_percent(head.ci_high)}"
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f} %"
+    return (text, branched) if any(arm.regret for arm in found) else (text,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html import unescape
 from importlib.resources import files
 
 import pytest
@@ -13,6 +14,12 @@ from scipy import stats
 from karn_wandb.experiment import report as report_room
 from karn_wandb.experiment.experiment import Experiment
 from karn_wandb.experiment.report import build_report
+from karn_wandb.experiment.report.arms import arms_of
+from karn_wandb.experiment.report.blocks import Document
+from karn_wandb.experiment.report.html import to_html
+from karn_wandb.experiment.report.markdown import to_markdown
+from karn_wandb.experiment.report.policy import Regret, agreements
+from karn_wandb.experiment.report.policy_section import sections
 from karn_wandb.records import FactoredAction
 
 WAIT = FactoredAction("WAIT")
@@ -67,6 +74,89 @@ def test_the_section_says_where_they_differ_and_how_often():
     assert "Agreement of the policy with the shadow heuristic" in " ".join(report.content.methods)
 
 
+def compared(*decisions):
+    """What the section is made from, and the section in both forms."""
+    runs = experiment(of(*decisions))
+    found = agreements(runs, arms_of(runs.episodes, None))
+    page = Document("", sections(found))
+    return found, to_markdown(page).replace("\\", ""), unescape(to_html(page))
+
+
+def measured(*regrets, pair=(EARLY, WAIT)):
+    return [(*pair, regret) if regret is not None else pair for regret in regrets]
+
+
+def test_regret_is_the_mean_over_runs_of_what_each_measured_with_the_t_interval_between_them():
+    """Means 2, -1 and 2: 1 on average, standard error 1; of the op alone 2, -1 and 0.5: 0.5, standard error sqrt(0.75).
+
+    4.302653 is the t table's 97.5 % point at 2 degrees of freedom. A run that measured more does not count for more.
+    """
+    decided = (
+        [*mixed(1, 0), *measured(1.0, 3.0)],
+        measured(None, -1.0, None),
+        [*mixed(1, 0), *measured(0.5), *measured(3.5, pair=(LATE, EARLY))],
+    )
+    (found,), *forms = compared(*decided)
+    assert (found.disagreements, found.regret.runs, found.regret.decisions, found.regret.mean) == (7, 3, 5, 1.0)
+    assert (found.regret.ci_low, found.regret.ci_high) == pytest.approx((1 - 4.302653, 1 + 4.302653), abs=1e-6)
+    by_ops = {(pair.policy, pair.heuristic): pair.regret for pair in found.ops}
+    grown, half = by_ops["GERMINATE", "WAIT"], 4.302653 * 0.75**0.5
+    assert (grown.runs, grown.decisions, grown.mean) == (3, 4, 0.5)
+    assert (grown.ci_low, grown.ci_high) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-6)
+    assert by_ops["GERMINATE", "GERMINATE"] == Regret(runs=1, decisions=1, mean=3.5, ci_low=None, ci_high=None)
+    assert by_ops["WAIT", "WAIT"] is None
+    for text in forms:
+        assert (
+            "The heuristic's action in place of the policy's, the policy before and after, would have brought +1.00 reward on "
+            "average (95 % t interval over runs −3.30 to 5.30; measured at 5 of 7 disagreements, in 3 of 3 runs). "
+            "The interval contains zero: which action was better is not shown." in text
+        )
+        assert (
+            "GERMINATE instead of WAIT in 66.7 % of all decisions (3 of 3 runs; regret +0.50, 95 % interval −3.23 to 4.23, at 4 "
+            "decisions of 3 runs)" in text
+        )
+
+
+@pytest.mark.parametrize(
+    ("decisions", "said"),
+    [
+        (
+            [measured(-2.0)] * 2,
+            "brought −2.00 reward on average (with fewer than three runs there is no interval; measured at 2 of 2",
+        ),
+        ([measured(-2.0)] * 3, "brought −2.00 reward on average (all runs alike, so no interval; measured at 3 of 3"),
+        (
+            [measured(-2.0), measured(-2.2), measured(-1.8, None), measured(None)],
+            "brought −2.00 reward on average (95 % t interval over runs −2.50 to −1.50; measured at 3 of 5 disagreements",
+        ),
+    ],
+)
+def test_regret_is_said_with_its_interval_or_why_there_is_none(decisions, said):
+    """-2, -2.2 and -1.8: standard error 0.2 / sqrt(3), times 4.302653 is 0.497."""
+    _, text, _ = compared(*decisions)
+    assert said in text
+    assert "The interval contains zero" not in text
+
+
+def test_regret_is_not_spoken_of_where_it_was_not_measured():
+    (found,), text, _ = compared(mixed(1, 1), mixed(1, 1), [(WAIT, WAIT, 5.0)])
+    assert found.regret is None
+    assert "egret" not in text
+
+
+def test_regrets_are_in_the_input_and_the_methods_where_they_were_measured():
+    without, one = (build_report(experiment(of(measured(regret)))).content for regret in (None, 0.5))
+    assert without.input_hash != one.input_hash
+    assert [("common random numbers (Glasserman 1992)" in " ".join(of.methods)) for of in (without, one)] == [False, True]
+    assert [any(text.startswith("Glasserman, Yao") for text in of.citations) for of in (without, one)] == [False, True]
+
+
+def test_regrets_of_any_size_make_a_report():
+    """Also where squares underflow, and where a run's sum is beyond all floats, which says nothing."""
+    small, huge = [measured(1e-200), measured(-1e-200), measured(0.0)], [measured(1e308, 1e308)] * 3
+    assert [compared(*regrets)[0][0].regret for regrets in (small, huge)] == [Regret(3, 3, 0.0, 0.0, 0.0), None]
+
+
 def test_it_is_silent_where_no_decision_carries_the_heuristics_action():
     report = build_report(experiment(of([(WAIT, None)], [], [])))
     assert report.content.policy == ()
@@ -91,6 +181,8 @@ def test_many_ops_leave_a_table_that_fits():
 
 def test_json_is_as_the_schema_says():
     schema = json.loads(files(report_room).joinpath("schema.json").read_text(encoding="utf-8"))
-    plain = json.loads(build_report(experiment(of(mixed(8, 2), mixed(6, 4), mixed(9, 1)))).to_json())
+    plain = json.loads(build_report(experiment(of(mixed(8, 2), measured(0.5, None), mixed(9, 1)))).to_json())
     assert list(unlike(schema, plain, schema)) == []
     assert [head["head"] for head in plain["policy"][0]["heads"]] == ["action", "op"]
+    assert plain["policy"][0]["regret"] == {"runs": 1, "decisions": 1, "mean": 0.5, "ci_low": None, "ci_high": None}
+    assert [pair["regret"] is not None for pair in plain["policy"][0]["ops"]] == [False, True]
