@@ -175,6 +175,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """The command line."""
     options = parsed()
+    torch.manual_seed(options.seed)  # nothing draws from it: the contexts of all controllers say the same
     torch.use_deterministic_algorithms(mode=True)
     torch.set_num_threads(1)  # everything is small: a second thread would wait for the first
     options.out.mkdir(parents=True, exist_ok=True)
