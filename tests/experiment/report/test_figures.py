@@ -10,8 +10,8 @@ from report_runs import Made, experiment, pairs
 from karn_wandb.experiment.report import build_report
 from karn_wandb.experiment.report.bands import MOST_POINTS
 from karn_wandb.experiment.report.blocks import Figures
-from karn_wandb.experiment.report.curve_figures import MOST_CURVES
 from karn_wandb.experiment.report.document import document
+from karn_wandb.experiment.report.few import MOST_DRAWN
 from karn_wandb.experiment.report.figures import spread
 
 TREATMENT, CONTROL = (64.9, 64.1, 66.0, 64.6), (61.2, 62.5, 60.8, 63.1)
@@ -59,7 +59,7 @@ def test_every_run_has_a_learning_curve_and_a_cross_where_it_broke_off():
 
 @pytest.mark.slow
 def test_of_very_many_runs_some_curves_are_drawn_the_extremes_among_them_and_it_is_said():
-    made = [Made(f"{arm}-{s}", arm, s, (40.0 + s / 100,)) for arm in ("heuristic", "none") for s in range(MOST_CURVES)]
+    made = [Made(f"{arm}-{s}", arm, s, (40.0 + s / 100,)) for arm in ("heuristic", "none") for s in range(MOST_DRAWN)]
     report = build_report(experiment(made))
     figure = next(
         f
@@ -70,10 +70,10 @@ def test_of_very_many_runs_some_curves_are_drawn_the_extremes_among_them_and_it_
         if f.chart == "learning_curves"
     )
     runs = {row["run"] for row in figure.rows if row["kind"] == "run"}
-    assert len(runs) == MOST_CURVES
-    assert {"heuristic-0", f"heuristic-{MOST_CURVES - 1}", "none-0", f"none-{MOST_CURVES - 1}"} <= runs
+    assert len(runs) == MOST_DRAWN
+    assert {"heuristic-0", f"heuristic-{MOST_DRAWN - 1}", "none-0", f"none-{MOST_DRAWN - 1}"} <= runs
     assert "Of 800 curves 400 are drawn, in each arm evenly from the lowest last value to the highest" in figure.caption
-    assert len(report.content.curves.curves) == 2 * MOST_CURVES
+    assert len(report.content.curves.curves) == 2 * MOST_DRAWN
 
 
 def test_each_episode_of_a_run_has_its_curve():
