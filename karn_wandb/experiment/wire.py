@@ -121,8 +121,8 @@ class ItemReader:
         Yields:
             The place of a content that is not as W&B writes them, and what is wrong with it; it is left out.
         """
-        short = max(map(len, contents), default=0) <= _TWO_BYTES
-        straight = self._straight(b"".join(contents), (_UPDATE, _REMOVE)) if short else None
+        apart = all(map(_ends_with_value, contents))  # else one could reach into the next
+        straight = self._straight(b"".join(contents), (_UPDATE, _REMOVE)) if apart else None
         if straight is not None:
             summary.update(zip(*straight, strict=True))
             return
@@ -155,6 +155,12 @@ class ItemReader:
         keys = self._keys
         names = [keys[head] for head in heads]
         return None if None in names else (names, texts)  # type: ignore[return-value]  # None is in none
+
+
+def _ends_with_value(content: bytes) -> bool:
+    """Whether the JSON text behind the last tag of a value ends where the content does, and is not longer than can be said."""
+    last = content.rpartition(_VALUE_TAG)[2]
+    return last != b"" and len(last) == (last[0] + 1 if last[0] <= _ONE_BYTE else _long(last)) and len(content) <= _TWO_BYTES
 
 
 def _apart(trailing: bytes, items: Container[int]) -> bool:
