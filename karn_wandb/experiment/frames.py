@@ -103,7 +103,8 @@ def epochs_frames(runs: Iterable[RunData], columns: Sequence[str]) -> Iterator[p
         for table in tables:
             begin, end = end, end + len(table)
             own = [name for name in together if name in fixed or name in table.column_names]
-            yield together.loc[begin : end - 1, own].reset_index(drop=True)
+            part = together[begin:end]
+            yield (part if len(own) == len(together.columns) else part[own]).reset_index(drop=True)
 
 
 def _of_run(run: RunData, epochs: pa.Table) -> pa.Table:

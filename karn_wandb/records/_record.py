@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
-from functools import cache, wraps
+from functools import wraps
 from operator import methodcaller
 from typing import Annotated, Any, ClassVar, Self, TypeVar, dataclass_transform, get_type_hints
 
@@ -219,21 +219,27 @@ def encoder(cls: type[Any]) -> Callable[[Any, dict[str, Any] | None], dict[str, 
     return straight("encode(self, plain=None)", [*lines, "return plain"], **names)
 
 
-@cache
-def decoder(cls: type[Any]) -> tuple[Callable[[dict[str, Any]], dict[str, Any]], frozenset[str]]:
+Decoder = Callable[[dict[str, Any]], dict[str, Any]]
+_DECODERS: dict[type[Any], tuple[Decoder, frozenset[str]]] = {}
+
+
+def decoder(cls: type[Any]) -> tuple[Decoder, frozenset[str]]:
     """The function that puts values in the place of plain ones, in a mapping by field, and the fields there are.
 
     What a field allows as it is, is what its decoding would give.
     """
-    lines = []
-    names: dict[str, Any] = {"_missing": MISSING}
-    for name, kind, _ in kinds(cls):
-        if kind.decode is not same:
-            names |= {f"decode_{name}": kind.decode, f"of_{name}": kind.of}
-            sure = kind.sure.format(v="v", of=f"of_{name}")
-            lines.append(f"v = plain.get({name!r}, _missing)")
-            lines.append(f"if v is not _missing and not ({sure}): plain[{name!r}] = decode_{name}(v)")
-    return straight("decode(plain)", [*lines, "return plain"], **names), frozenset(name for name, _, _ in kinds(cls))
+    if cls not in _DECODERS:
+        lines = []
+        names: dict[str, Any] = {"_missing": MISSING}
+        for name, kind, _ in kinds(cls):
+            if kind.decode is not same:
+                names |= {f"decode_{name}": kind.decode, f"of_{name}": kind.of}
+                sure = kind.sure.format(v="v", of=f"of_{name}")
+                lines.append(f"v = plain.get({name!r}, _missing)")
+                lines.append(f"if v is not _missing and not ({sure}): plain[{name!r}] = decode_{name}(v)")
+        function = straight("decode(plain)", [*lines, "return plain"], **names)
+        _DECODERS[cls] = function, frozenset(name for name, _, _ in kinds(cls))
+    return _DECODERS[cls]
 
 
 _COMPILED: dict[type[Any], tuple[tuple[str, Kind, bool], ...]] = {}
