@@ -13,7 +13,7 @@ T = TypeVar("T")
 MOST_DRAWN = 400
 """Points or lines of a figure; more hide each other, and make a page of many megabytes."""
 
-MOST_LANES = 60
+MOST_LANES = 40
 """The same where each has a lane of its own."""
 
 MOST_LISTED = 1_000

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -91,7 +92,7 @@ def _trajectories(epochs: pd.DataFrame) -> Iterator[str]:
     keys = epochs[["env_id", "episode_idx", "epoch"]].to_numpy(np.int64)[known]
     bits = np.where(np.isnan(values), np.nan, values)[known].view(np.int64)  # one NaN is as good as another
     begins = np.flatnonzero(np.any(np.diff(keys[:, :2], axis=0, prepend=-1), axis=1))  # they are sorted
-    for begin, end in zip(begins, (*begins[1:], len(keys)), strict=True):
+    for begin, end in pairwise((*begins, len(keys))):
         if end - begin >= FEWEST_EPOCHS and (bits[begin:end] != bits[begin]).any():
             yield hashlib.sha256(np.column_stack([keys[begin:end, 2], bits[begin:end]]).tobytes()).hexdigest()
 
