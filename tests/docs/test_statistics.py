@@ -71,7 +71,7 @@ def test_the_width_of_the_confidence_sequence():
 
 
 def test_the_primary_interval_of_normal_data_covered_what_issue_6_asks_for():
-    """94.5 to 95.7 % at n = 5, 10, 20, of the million draws in the table pasted from the benchmark; and what 20,000 gave is said."""
+    """94.5 to 95.7 % at n = 5, 10, 20, of a million draws each, in the pasted table; and what 20,000 gave is said."""
     for n in (5, 10, 20):
         for interval in ("Welch", "paired t"):
             every, _, first, *_ = cells(f"normal | {n} | {interval} |")[2:]
