@@ -4,7 +4,8 @@
 
 Every table draws experiments whose truth is known, `--draws` of them a cell, and counts what the package's own functions make of
 them. What resamples takes a twentieth as many. With 20,000 draws the standard error of a coverage near 95 % is 0.15 points, of
-1,000 draws 0.7.
+1,000 draws 0.7. On normal data the interval that gives the verdict is drawn in 50 such blocks, the first of which is that of the
+other table.
 """
 
 from __future__ import annotations
@@ -83,6 +84,12 @@ ARMS: dict[str, tuple[Draw, Draw]] = {
 }
 """Treatment and control, both with mean 0."""
 
+BLOCKS = 50
+"""Disjoint blocks of draws of normal data."""
+
+ASKED = (0.945, 0.957)
+"""Coverage that is asked of a nominal 95 %."""
+
 
 def percent(share: float, decimals: int = 1) -> str:
     """A share as the tables show it."""
@@ -128,6 +135,50 @@ def means(draws: int) -> list[list[str]]:
             found = [*(primary(draws, n, arms, seed, paired=paired) for paired in (False, True)), plain, corrected]
             rows.append([name, str(n), *map(percent, found)])
     return rows
+
+
+def blocks(draws: int) -> list[list[str]]:
+    """The primary interval on normal data; and in how many blocks its coverage is as asked, and would be by the binomial."""
+    rows = []
+    for seed, (name, arms) in enumerate(ARMS.items()):
+        if set(arms) <= {normal, spread}:
+            for n in (3, 5, 10, 20):
+                for interval, found in zip(("Welch", "paired t"), hits_by_block(draws, n, arms, seed), strict=True):
+                    rows.append([name, str(n), interval, *_in_blocks(found, draws)])
+    return rows
+
+
+def hits_by_block(draws: int, n: int, arms: tuple[Draw, Draw], seed: int, many: int = BLOCKS) -> npt.NDArray[np.int64]:
+    """How many intervals of each block hold 0: a row for Welch's, and one for the paired; the first block is that of `drawn`."""
+    rng = np.random.default_rng((seed, n))
+    found = np.empty((2, many), np.int64)
+    for block in range(many):
+        first, second = arms[0](rng, (draws, n)), arms[1](rng, (draws, n))
+        found[:, block] = [holding(first, second, paired=paired).sum() for paired in (False, True)]
+    return found
+
+
+def _in_blocks(hits: npt.NDArray[np.int64], draws: int) -> list[str]:
+    shares = hits / draws
+    share = float(shares.mean())
+    low, high = (round(end * draws) for end in ASKED)
+    inside = int(((low <= hits) & (hits <= high)).sum())
+    expected = hits.size * float(special.bdtr(high, draws, share) - special.bdtr(low - 1, draws, share))
+    error = math.sqrt(share * (1 - share) / (hits.size * draws))
+    precise = [percent(each, 3) for each in (share, error, float(shares[0]))]
+    return [*precise, percent(float(shares.min()), 2), percent(float(shares.max()), 2), str(inside), f"{expected:.1f}"]
+
+
+def holding(first: Floats, second: Floats, *, paired: bool) -> npt.NDArray[np.bool_]:
+    """Which rows' 95 % interval of the mean difference holds 0: the package's formulas, on all rows at once."""
+    n = first.shape[1]
+    if paired:
+        p = p_values(first - second)
+    else:
+        of = [arm.var(axis=1, ddof=1) / n for arm in (first, second)]
+        freedom = (of[0] + of[1]) ** 2 * (n - 1) / (of[0] ** 2 + of[1] ** 2)
+        p = 2 * special.stdtr(freedom, -np.abs(first.mean(axis=1) - second.mean(axis=1)) / np.sqrt(of[0] + of[1]))
+    return np.asarray(p >= 0.05)
 
 
 def powers(draws: int) -> list[list[str]]:
@@ -308,6 +359,13 @@ TABLES: dict[str, tuple[Callable[[int], list[list[str]]], Sequence[str]]] = {
     "Coverage of 95 % intervals of a mean difference": (
         means, ["data", "runs an arm", "Welch", "paired t", "percentile bootstrap", "BCa bootstrap"],
     ),
+    f"The first two columns on normal data, in {BLOCKS} blocks": (
+        blocks,
+        [
+            *("data", "runs an arm", "interval", "all blocks", "standard error", "first block", "lowest", "highest"),
+            *("blocks in 94.5 to 95.7", "expected"),
+        ],
+    ),
     "Power with a margin of one standard deviation": (
         powers,
         ["design", "runs an arm", "true delta", "non-inferior: formula", "simulated", "equivalent: formula", "simulated"],
@@ -337,9 +395,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=20_000, help="experiments a cell, default 20,000")
-    draws = parser.parse_args(arguments).draws
+    parser.add_argument("--only", choices=[rows.__name__ for rows, _ in TABLES.values()], help="one of the tables")
+    options = parser.parse_args(arguments)
+    draws = options.draws
     for title, (rows, header) in TABLES.items():
-        print(f"### {title}\n\n{table(header, rows(draws))}\n")
+        if options.only in (None, rows.__name__):
+            print(f"### {title}\n\n{table(header, rows(draws))}\n")
 
 
 if __name__ == "__main__":

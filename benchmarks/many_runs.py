@@ -64,7 +64,7 @@ def write_run(folder: Path, epochs: int, number: int) -> Path:
 
 
 def train(log: EpisodeLog, epochs: int, rng: random.Random, *, grown: bool) -> None:
-    """Log so many epochs; of a grown network with three slots, whose coalitions are evaluated every so often."""
+    """Log so many epochs; of a grown network with three slots, whose coalitions are evaluated every so often and at the end."""
     reached = 60 + rng.gauss(0, 2) + 2 * grown
     engine = CounterfactualEngine(CounterfactualConfig(), seed=0)
     for epoch in range(1, epochs + 1):
@@ -82,7 +82,7 @@ def train(log: EpisodeLog, epochs: int, rng: random.Random, *, grown: bool) -> N
             seed_grad_norms={name: rng.random() for name in SLOTS} if grown else {},
             slots={name: _slot(name, epoch, epochs, rng) for name in SLOTS} if grown else {},
         )
-        if grown and epoch % MATRIX_EVERY == 0:
+        if grown and (epoch % MATRIX_EVERY == 0 or epoch == epochs):
             worth = {name: rng.gauss(1, 0.3) for name in SLOTS}
             log.log_counterfactual(engine.evaluate(SLOTS, partial(_value, worth, accuracy), epoch=epoch))
 

@@ -1,27 +1,36 @@
 """How long a report on many runs takes, and how much memory: everything new, everything kept, and how both grow.
 
     python -m benchmarks.report_at_scale --runs 1000 --epochs 1000
-    python -m benchmarks.report_at_scale --runs 100 300 1000 3000
+    python -m benchmarks.report_at_scale --runs 300 1000 3000 10000 --epochs 50
 
 The runs are record logs that the package's own pipeline wrote (`benchmarks/many_runs.py`). Each report is made by a process of
 its own, in all three forms. *Cold*: nothing is kept of any run. *Warm*: each run is kept, and the report made anew. Peak memory
-is that of all its processes together: their proportional set sizes, looked at ten times a second. Linux only.
+is that of all its processes together: their proportional set sizes, looked at ten times a second. Seconds are wall-clock time;
+beside them stands the processors' time of all its processes, which other programs on the machine change little. Of several
+numbers of runs an exponent is given: of runs ** exponent, by least squares of logarithms. Linux only.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from statistics import linear_regression
 
 from benchmarks.many_runs import write_runs
 from benchmarks.offline import setting, table
 
 LOOK_SECONDS = 0.1
+
+MEMORY = 6
+"""Place of the memory among the numbers."""
 
 _REPORT = """
 import sys, time
@@ -39,8 +48,9 @@ print(*(b - a for a, b in ((begin, imported), (imported, loaded), (loaded, built
 """
 
 
-def measured(folder: Path, cache: Path, target: Path) -> tuple[list[float], float]:
-    """Seconds of importing, loading, building and writing; and MiB of all processes at their most."""
+def measured(folder: Path, cache: Path, target: Path) -> tuple[list[float], float, float]:
+    """Seconds of importing, loading, building and writing; processor seconds of all; MiB of all processes at their most."""
+    before = _processor_seconds()
     command = [sys.executable, "-c", _REPORT, str(folder), str(cache), str(target)]
     most = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 -- this program's own
@@ -49,7 +59,13 @@ def measured(folder: Path, cache: Path, target: Path) -> tuple[list[float], floa
             time.sleep(LOOK_SECONDS)
         if process.returncode or process.stdout is None:
             raise RuntimeError(f"the report ended with {process.returncode}")
-        return list(map(float, process.stdout.read().split())), most / 1024
+        return list(map(float, process.stdout.read().split())), _processor_seconds() - before, most / 1024
+
+
+def _processor_seconds() -> float:
+    """Of processes that were started by this one and have ended, and of those that they started."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _family(pid: int) -> list[int]:
@@ -70,9 +86,9 @@ def _memory(pid: int) -> int:
     return 0
 
 
-def lines(folder: Path, runs: int, epochs: int) -> list[tuple[str, ...]]:
-    """A line of the table for the cold, and for the warm report on so many of the runs."""
-    found = []
+def figures(folder: Path, runs: int) -> dict[str, list[float]]:
+    """What stands in the table of the cold, and of the warm report on so many of the runs."""
+    found = {}
     with tempfile.TemporaryDirectory() as work:
         chosen = Path(work, "runs")
         chosen.mkdir()
@@ -82,14 +98,23 @@ def lines(folder: Path, runs: int, epochs: int) -> list[tuple[str, ...]]:
                 (chosen / run.name / "records.jsonl").hardlink_to(run / "records.jsonl")
         logs = sum(path.stat().st_size for path in chosen.rglob("*.jsonl"))
         for name in ("cold", "warm"):
-            seconds, most = measured(chosen, Path(work, "kept"), Path(work, "report"))
+            seconds, processors, most = measured(chosen, Path(work, "kept"), Path(work, "report"))
             kept = sum(path.stat().st_size for path in Path(work, "kept").rglob("*.parquet"))
-            sizes = (logs / 1e6, kept / 1e6, Path(work, "report.html").stat().st_size / 1e6)
-            spent = (*seconds, sum(seconds))
-            found.append(
-                (f"{runs:,} x {epochs:,}, {name}", *(f"{s:.1f}" for s in spent), f"{most:,.0f}", *(f"{s:,.1f}" for s in sizes))
-            )
+            page = Path(work, "report.html").stat().st_size
+            found[name] = [*seconds, sum(seconds), processors, most, logs / 1e6, kept / 1e6, page / 1e6]
     return found
+
+
+def line(name: str, numbers: Sequence[float]) -> tuple[str, ...]:
+    """A line of the table."""
+    return name, *(f"{number:,.0f}" if place == MEMORY else f"{number:,.1f}" for place, number in enumerate(numbers))
+
+
+def exponents(by_runs: dict[int, list[float]]) -> list[str]:
+    """How each number grows: the exponent of the number of runs."""
+    runs = [math.log(number) for number in by_runs]
+    columns = zip(*by_runs.values(), strict=True)
+    return [f"{linear_regression(runs, [math.log(max(value, 1e-3)) for value in column]).slope:.2f}" for column in columns]
 
 
 def main() -> None:
@@ -106,6 +131,7 @@ def main() -> None:
         "build, s",
         "write, s",
         "all, s",
+        "processors, s",
         "peak, MiB",
         "logs, MB",
         "kept, MB",
@@ -115,7 +141,15 @@ def main() -> None:
         folder = options.folder or Path(temporary, "runs")
         if not folder.exists():
             write_runs(folder, max(options.runs), options.epochs)
-        rows = [line for runs in options.runs for line in lines(folder, runs, options.epochs)]
+        rows: list[Sequence[str]] = []
+        grown: dict[str, dict[int, list[float]]] = {"cold": {}, "warm": {}}
+        for runs in options.runs:
+            for name, numbers in figures(folder, runs).items():
+                grown[name][runs] = numbers
+                rows.append(line(f"{runs:,} x {options.epochs:,}, {name}", numbers))
+                print(*rows[-1], file=sys.stderr, flush=True)
+        if len(options.runs) > 1:
+            rows += [(f"exponent, {name}", *exponents(by_runs)) for name, by_runs in grown.items()]
     print(table(header, rows))
     print(f"\n{setting()}")
 

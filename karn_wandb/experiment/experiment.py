@@ -24,6 +24,8 @@ from karn_wandb.records import Record, TelemetryEvent
 MOST_LISTED = 10
 """Run ids that an error lists."""
 
+_KEYS = ["run_id", "env_id", "episode_idx"]
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -56,8 +58,7 @@ class Experiment:
         Args:
             *columns: Those that are wanted, beside run, episode and epoch; a run that has none of a name is without that column.
         """
-        for run in sorted(self.runs, key=lambda run: run.run_id):
-            yield self._chosen(partial(frames.epochs_frame, columns=columns), (run,))
+        return map(self._filtered, frames.epochs_frames(self.runs, columns))
 
     @cached_property
     def counterfactuals(self) -> pd.DataFrame:
@@ -68,11 +69,6 @@ class Experiment:
     def shapley(self) -> pd.DataFrame:
         """A row per slot of each evaluated matrix: its Shapley value with its uncertainty."""
         return self._chosen(frames.shapley_frame)
-
-    @property
-    def last_counterfactuals(self) -> pd.DataFrame:
-        """The rows of `counterfactuals` of each episode's last evaluations: all that a report needs of a long run."""
-        return self._chosen(partial(frames.counterfactuals_frame, last=True))
 
     @property
     def last_shapley(self) -> pd.DataFrame:
@@ -110,16 +106,19 @@ class Experiment:
         more = f" and {len(known) - len(listed)} more" if len(known) > len(listed) else ""
         raise SourceError(f"the experiment has no run {run_id!r}", do=f"Its runs are {', '.join(listed)}{more}.")
 
-    def _chosen(
-        self, frame_of: Callable[[Iterable[RunData]], pd.DataFrame], runs: Iterable[RunData] | None = None
-    ) -> pd.DataFrame:
-        """A frame of the chosen episodes, of all runs or of some."""
-        frame = frame_of(self.runs if runs is None else runs)
+    def _chosen(self, frame_of: Callable[[Iterable[RunData]], pd.DataFrame]) -> pd.DataFrame:
+        """A frame of the chosen episodes."""
+        return self._filtered(frame_of(self.runs))
+
+    def _filtered(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Those rows of a frame that are of chosen episodes."""
         if not self.filters:
             return frame
-        keys = ["run_id", "env_id", "episode_idx"]
-        kept = pd.MultiIndex.from_frame(frame[keys]).isin(pd.MultiIndex.from_frame(self.episodes[keys]))
-        return frame[kept].reset_index(drop=True)
+        return frame[self._kept.get_indexer(pd.MultiIndex.from_frame(frame[_KEYS])) >= 0].reset_index(drop=True)
+
+    @cached_property
+    def _kept(self) -> pd.MultiIndex:
+        return pd.MultiIndex.from_frame(self.episodes[_KEYS])
 
 
 def load_experiment(

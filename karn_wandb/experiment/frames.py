@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 import pandas as pd
@@ -20,6 +21,9 @@ from karn_wandb.records import CounterfactualMatrix, EpisodeContext, EpisodeOutc
 from karn_wandb.schema.config import CLAIMS_KEY, claims_config, user_config
 
 Row = dict[str, Any]
+
+TOGETHER = 64
+"""Runs whose epochs are read at a time where they are gone through run by run."""
 
 _KEYS = {"run_id": TEXT, "env_id": WHOLE, "episode_idx": WHOLE}
 
@@ -55,9 +59,9 @@ SHAPLEY = {
     **_KEYS,
     "epoch": WHOLE, "slot": TEXT, "mean": NUMBER, "std": NUMBER, "ci_low": NUMBER, "ci_high": NUMBER, "n_samples": WHOLE,
     "algorithm": TEXT, "exact": FLAG, "sampling_std": NUMBER, "evaluation_std": NUMBER, "evaluation_method": TEXT,
-    "marginal": NUMBER, "marginal_basis": TEXT, "metric": TEXT,
+    "marginal": NUMBER, "marginal_basis": TEXT, "metric": TEXT, "complete": FLAG,
 }  # fmt: skip
-"""A slot without an estimate, as under ablation, has its marginal contribution only."""
+"""A slot without an estimate, as under ablation, has its marginal contribution only; `complete` is of the whole matrix."""
 
 INTERACTIONS = {
     **_KEYS,
@@ -78,34 +82,47 @@ def episodes_frame(runs: Iterable[RunData]) -> pd.DataFrame:
     return frame_of(sorted(rows, key=_order), EPISODES)
 
 
-def epochs_frame(runs: Iterable[RunData], columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """A row per epoch of each episode; stages by name.
+def epochs_frame(runs: Iterable[RunData]) -> pd.DataFrame:
+    """A row per epoch of each episode; stages by name."""
+    return frame_of_tables([_of_run(run, run.telemetry.epochs()) for run in sorted(runs, key=attrgetter("run_id"))], EPOCHS)
+
+
+def epochs_frames(runs: Iterable[RunData], columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """The rows of `epochs_frame` run by run, of which a few are in memory at a time.
 
     Args:
         runs: The runs.
-        columns: Those of the columns that are wanted, beside the keys and the epoch; None for all.
+        columns: Those that are wanted, beside the keys and the epoch; a run that has none of a name is without that column.
     """
-    fixed = EPOCHS if columns is None else {name: EPOCHS[name] for name in EPOCHS if name in (*_KEYS, "epoch", *columns)}
-    ordered = sorted(runs, key=lambda run: run.run_id)
-    return frame_of_tables([_of_run(run, run.telemetry.epochs(columns)) for run in ordered], fixed)
+    fixed = {name: EPOCHS[name] for name in EPOCHS if name in (*_KEYS, "epoch", *columns)}
+    ordered = sorted(runs, key=attrgetter("run_id"))
+    for start in range(0, len(ordered), TOGETHER):
+        tables = [_of_run(run, run.telemetry.epochs(columns)) for run in ordered[start : start + TOGETHER]]
+        together = frame_of_tables(tables, fixed)  # and cut up: making a frame takes far longer than filling it
+        end = 0
+        for table in tables:
+            begin, end = end, end + len(table)
+            own = [name for name in together if name in fixed or name in table.column_names]
+            part = together[begin:end]
+            yield (part if len(own) == len(together.columns) else part[own]).reset_index(drop=True)
 
 
 def _of_run(run: RunData, epochs: pa.Table) -> pa.Table:
     return epochs.append_column("run_id", pa.repeat(pa.scalar(run.run_id, pa.string()), len(epochs)))
 
 
-def counterfactuals_frame(runs: Iterable[RunData], *, last: bool = False) -> pd.DataFrame:
-    """A row per evaluated coalition: which of `slots` were on is `config`, such as "101" of "early,mid,late".
+def counterfactuals_frame(runs: Iterable[RunData]) -> pd.DataFrame:
+    """A row per evaluated coalition: which of `slots` were on is `config`, such as "101" of "early,mid,late"."""
+    return _frame(runs, _coalition_rows, COUNTERFACTUALS)
+
+
+def shapley_frame(runs: Iterable[RunData], *, last: bool = False) -> pd.DataFrame:
+    """A row per slot of each evaluated matrix: its Shapley value and its marginal contribution.
 
     Args:
         runs: The runs.
         last: Only what was evaluated last (`Telemetry.matrices`).
     """
-    return _frame(runs, _coalition_rows, COUNTERFACTUALS, last=last)
-
-
-def shapley_frame(runs: Iterable[RunData], *, last: bool = False) -> pd.DataFrame:
-    """A row per slot of each evaluated matrix: its Shapley value and its marginal contribution. Arguments as above."""
     return _frame(runs, _slot_rows, SHAPLEY, last=last)
 
 
@@ -162,6 +179,7 @@ def _slot_rows(matrix: CounterfactualMatrix) -> Iterator[Row]:
             "marginal": matrix.marginal_contributions.get(slot),
             "marginal_basis": matrix.marginal_basis,
             "metric": matrix.metric,
+            "complete": matrix.complete,
         }
 
 

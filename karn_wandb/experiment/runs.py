@@ -167,7 +167,7 @@ def read_run(source: str, paths: RunPaths) -> RunData:
     """
     errors: list[SourceError] = []
     log = _attempt(_read_log, paths.log_path, errors)
-    file = _attempt(partial(read_wandb_file, rows=log is None), paths.wandb_path, errors)
+    file = _attempt(partial(read_wandb_file, rows=log is None, summary=False), paths.wandb_path, errors)
     if log and file and _info(log.events).run_id not in ("", file.run_id):
         errors.append(SourceError("the record log beside it is of another run", got=f"run {_info(log.events).run_id}"))
         log, file = None, read_wandb_file(file.path)
@@ -245,7 +245,7 @@ def _run_data(
 
 def rows_of_file(path: Path) -> Read:
     """The events of a run file's rows, and what could not be read."""
-    file = read_wandb_file(path)
+    file = read_wandb_file(path, summary=False)
     events, damage = events_of_rows(file.rows)
     return events, (*file.damage, *damage)
 

@@ -17,6 +17,9 @@ from karn_wandb.errors import SourceError
 from karn_wandb.experiment.chunks import MAGIC, split_records
 from karn_wandb.experiment.wire import HISTORY, SUMMARY, ItemReader, body_of, configure, decoded
 
+_TOGETHER = 256
+"""Summary records that are read as one."""
+
 
 @dataclass(frozen=True, slots=True)
 class MetricDefinition:
@@ -112,17 +115,18 @@ class WandbFile:
     damage: tuple[str, ...] = ()
 
 
-def read_wandb_file(path: Path, *, rows: bool = True) -> WandbFile:
+def read_wandb_file(path: Path, *, rows: bool = True, summary: bool | None = None) -> WandbFile:
     """Read a run file.
 
     Args:
         path: The file.
-        rows: Whether to read history and summary too; without them a large file takes a small part of the time.
+        rows: Whether to read the history too; without it a large file takes a small part of the time.
+        summary: Whether to read the summary, which is written anew with every row; None when the history is read.
 
     Raises:
         SourceError: The file cannot be opened, or is no run file.
     """
-    return _Reading(rows=rows).read(path, content_of(path))
+    return _Reading(rows=rows, summary=rows if summary is None else summary).read(path, content_of(path))
 
 
 def content_of(path: Path) -> bytes:
@@ -158,8 +162,8 @@ def record_type() -> Any:
 class _Reading:
     """Gathers a run file's records; what comes later overrides."""
 
-    def __init__(self, *, rows: bool) -> None:
-        self._with_rows = rows
+    def __init__(self, *, rows: bool, summary: bool) -> None:
+        self._with_rows, self._with_summary = rows, summary
         self._items = ItemReader()
         self._run: dict[str, Any] = {}
         self._config: dict[str, Any] = {}
@@ -174,15 +178,24 @@ class _Reading:
 
         record = record_type()
         damage: list[str] = []
+        summaries: list[tuple[int, bytes]] = []
         for start, payload in split_records(content, damage):
             try:
                 kind, begin, end = body_of(payload)
-                if kind in (HISTORY, SUMMARY):
-                    self._take_items(kind, payload, begin, end)
+                if kind == HISTORY:
+                    if self._with_rows:
+                        self._rows.append(self._items.row(payload, begin, end))
+                elif kind == SUMMARY:
+                    if self._with_summary:
+                        summaries.append((start, payload[begin:end]))
                 elif kind:
                     self._take(record.FromString(payload))
             except (DecodeError, ValueError, IndexError) as error:
-                damage.append(f"the record at byte {start} is not as W&B writes them and is left out: {error}")
+                damage.append(_not_as_written(start, error))
+        for place in range(0, len(summaries), _TOGETHER):
+            starts, contents = zip(*summaries[place : place + _TOGETHER], strict=True)
+            wrong = self._items.summarise(self._summary, contents)
+            damage += [_not_as_written(starts[place], error) for place, error in wrong]
         if not self._run and not damage:
             damage.append("the file has no run record: the process was killed before W&B wrote one")
         found = {"run_id": path.stem.removeprefix("run-")} | self._run
@@ -197,14 +210,6 @@ class _Reading:
             damage=tuple(damage),
             **found,
         )
-
-    def _take_items(self, kind: int, payload: bytes, begin: int, end: int) -> None:
-        if not self._with_rows:
-            return
-        if kind == HISTORY:
-            self._rows.append(self._items.row(payload, begin, end))
-        else:
-            self._items.summarise(self._summary, payload, begin, end)
 
     def _take(self, record: Any) -> None:
         match record.WhichOneof("record_type"):
@@ -221,6 +226,10 @@ class _Reading:
                 self._artifacts.append(_artifact(record.artifact))
             case "exit":
                 self._exit_code = record.exit.exit_code
+
+
+def _not_as_written(start: int, error: Exception) -> str:
+    return f"the record at byte {start} is not as W&B writes them and is left out: {error}"
 
 
 def _without_own(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import msgspec
@@ -44,7 +44,7 @@ def body_of(payload: bytes) -> tuple[int, int, int]:
     """
     at = 0
     while at < len(payload):
-        tag, at = _varint(payload, at)
+        tag, at = (payload[at], at + 1) if payload[at] <= _ONE_BYTE else _varint(payload, at)
         if tag & 7 == _BYTES:
             length, at = _varint(payload, at)
             if tag >> 3 in _KINDS and at + length <= len(payload):
@@ -108,15 +108,32 @@ class ItemReader:
             ValueError: The record is not as W&B writes them.
             IndexError: The same.
         """
-        names, texts = self._straight(payload[start:stop], (_UPDATE,)) or _items(payload, start, stop, _UPDATE)
+        content = payload[start:stop]
+        straight = self._straight(content, (_UPDATE,)) if len(content) <= _TWO_BYTES else None
+        names, texts = straight or _items(payload, start, stop, _UPDATE)
         return dict(zip(names, decoded(texts), strict=True))
 
-    def summarise(self, summary: dict[str, bytes], payload: bytes, start: int, stop: int) -> None:
-        """Bring the texts of a summary up to date by a summary record's content. Raises as `row`."""
-        straight = self._straight(payload[start:stop], (_UPDATE, _REMOVE))
-        summary.update(zip(*(straight or _items(payload, start, stop, _UPDATE)), strict=True))
-        if straight is None:
-            for name in _items(payload, start, stop, _REMOVE)[0]:
+    def summarise(self, summary: dict[str, bytes], contents: Sequence[bytes]) -> Iterator[tuple[int, Exception]]:
+        """Bring the texts of a summary up to date by the contents of summary records, one after the other.
+
+        A message behind another is the two merged, so nearly always all are read as one.
+
+        Yields:
+            The place of a content that is not as W&B writes them, and what is wrong with it; it is left out.
+        """
+        apart = all(map(_ends_with_value, contents))  # else one could reach into the next
+        straight = self._straight(b"".join(contents), (_UPDATE, _REMOVE)) if apart else None
+        if straight is not None:
+            summary.update(zip(*straight, strict=True))
+            return
+        for place, content in enumerate(contents):
+            try:
+                brought, removed = (_items(content, 0, len(content), of) for of in (_UPDATE, _REMOVE))
+            except (ValueError, IndexError) as error:
+                yield place, error
+                continue
+            summary.update(zip(*brought, strict=True))
+            for name in removed[0]:
                 summary.pop(name, None)
 
     def _straight(self, content: bytes, items: Container[int]) -> Items | None:
@@ -124,10 +141,10 @@ class ItemReader:
 
         Such content is cut where the tag of a value stands. Each piece must then be a length of one byte or two, a text that
         long, and the beginning of the next item up to its value; behind the last there may be fields that are no items.
-        None when that is not so: the content is to be read field by field.
+        None when that is not so: the content is to be read field by field. No value may be longer than `_TWO_BYTES`.
         """
         first, *pieces = content.split(_VALUE_TAG)
-        if not all(pieces) or not pieces or len(content) > _TWO_BYTES:
+        if not all(pieces) or not pieces:
             return None
         texts = [p[1 : p[0] + 1] if p[0] <= _ONE_BYTE else p[2 : _long(p)] for p in pieces]
         heads = [first, *[p[p[0] + 1 :] if p[0] <= _ONE_BYTE else p[_long(p) :] for p in pieces]]
@@ -138,6 +155,12 @@ class ItemReader:
         keys = self._keys
         names = [keys[head] for head in heads]
         return None if None in names else (names, texts)  # type: ignore[return-value]  # None is in none
+
+
+def _ends_with_value(content: bytes) -> bool:
+    """Whether the JSON text behind the last tag of a value ends where the content does, and is not longer than can be said."""
+    last = content.rpartition(_VALUE_TAG)[2]
+    return last != b"" and len(last) == (last[0] + 1 if last[0] <= _ONE_BYTE else _long(last)) and len(content) <= _TWO_BYTES
 
 
 def _apart(trailing: bytes, items: Container[int]) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 from karn_wandb.errors import RecordError
 from karn_wandb.records._json import TAG, check_json, decode_json, encode_json
 from karn_wandb.records._kinds import Kind, kind_of, straight
-from karn_wandb.records._values import shown, wrong
+from karn_wandb.records._values import same, shown, wrong
 
 T = TypeVar("T")
 
@@ -64,15 +64,14 @@ class Record:
         """
         if not isinstance(plain, dict):
             raise RecordError(f"a stored {cls.__name__} must be a mapping", got=shown(plain), do="The stored record is damaged.")
-        known = {name: kind for name, kind, _ in kinds(cls)}
-        unknown = sorted(plain.keys() - known.keys())
-        if unknown:
+        decode, known = decoder(cls)
+        if not plain.keys() <= known:
             raise RecordError(
-                f"{cls.__name__} has no field {unknown[0]!r}",
+                f"{cls.__name__} has no field {min(plain.keys() - known)!r}",
                 do="The record was written by another version: use a karn_wandb at least as new as the one that wrote it.",
             )
         try:
-            return cls(**{name: known[name].decode(value) for name, value in plain.items()})
+            return cls(**decode(plain.copy()))
         except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
             if isinstance(error, RecordError):
                 raise
@@ -218,6 +217,29 @@ def encoder(cls: type[Any]) -> Callable[[Any, dict[str, Any] | None], dict[str, 
         put = f"plain[{name!r}] = {kind.plain.format(v='v', encode=f'encode_{name}')}"
         lines += [f"v = self.{name}", f"if v is not None: {put}" if none_by_default else put]
     return straight("encode(self, plain=None)", [*lines, "return plain"], **names)
+
+
+Decoder = Callable[[dict[str, Any]], dict[str, Any]]
+_DECODERS: dict[type[Any], tuple[Decoder, frozenset[str]]] = {}
+
+
+def decoder(cls: type[Any]) -> tuple[Decoder, frozenset[str]]:
+    """The function that puts values in the place of plain ones, in a mapping by field, and the fields there are.
+
+    What a field allows as it is, is what its decoding would give.
+    """
+    if cls not in _DECODERS:
+        lines = []
+        names: dict[str, Any] = {"_missing": MISSING}
+        for name, kind, _ in kinds(cls):
+            if kind.decode is not same:
+                names |= {f"decode_{name}": kind.decode, f"of_{name}": kind.of}
+                sure = kind.sure.format(v="v", of=f"of_{name}")
+                lines.append(f"v = plain.get({name!r}, _missing)")
+                lines.append(f"if v is not _missing and not ({sure}): plain[{name!r}] = decode_{name}(v)")
+        function = straight("decode(plain)", [*lines, "return plain"], **names)
+        _DECODERS[cls] = function, frozenset(name for name, _, _ in kinds(cls))
+    return _DECODERS[cls]
 
 
 _COMPILED: dict[type[Any], tuple[tuple[str, Kind, bool], ...]] = {}

@@ -155,7 +155,7 @@ def _put_columns(plain: dict[str, Any], row: Mapping[str, Any]) -> None:
     prefix = scope(plain["env_id"]) if plain["scoped"] else ""
     data = plain["data"]
     record = data.get(TAG, "")
-    own = {key.removeprefix(prefix): value for key, value in row.items() if key.startswith(prefix)}
+    own = {key.removeprefix(prefix): value for key, value in row.items() if key.startswith(prefix)} if prefix else row
     for key, value in own.items():
         path = _path_of(record, key)
         if path is not None:

@@ -8,7 +8,7 @@ import pytest
 
 import karn_wandb
 from benchmarks.many_runs import write_run
-from benchmarks.report_at_scale import lines
+from benchmarks.report_at_scale import MEMORY, exponents, figures, line
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,11 @@ def test_runs_are_pairs_with_all_that_a_run_has(folder):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 def test_a_cold_and_a_warm_report_are_made(folder):
-    cold, warm = lines(folder, 2, 10)
-    assert (cold[0], warm[0]) == ("2 x 10, cold", "2 x 10, warm")
-    assert float(cold[6].replace(",", "")) > 50
+    found = figures(folder, 2)
+    assert list(found) == ["cold", "warm"]
+    assert all(numbers[MEMORY] > 50 for numbers in found.values())
+    assert line("cold", found["cold"])[MEMORY + 1].isdigit()
+
+
+def test_exponents_are_those_of_powers():
+    assert exponents({runs: [5.0, 3.0 * runs, runs**1.5] for runs in (100, 300, 1000)}) == ["0.00", "1.00", "1.50"]

@@ -16,8 +16,8 @@ from karn_wandb.errors import KarnError, UsageError
 
 ROWS = {
     "arms": [
-        {"arm": "none", "pair": "0", "run": "a", "value": 61.0, "offset": 0},
-        {"arm": "heuristic", "pair": "0", "run": "b", "value": 64.0, "offset": 0},
+        {"arm": "none", "pair": "0", "run": "a", "value": 61.0, "offset": 0, "mean": 61.0},
+        {"arm": "heuristic", "pair": "0", "run": "b", "value": 64.0, "offset": 0, "mean": 64.0},
     ],
     "coalition_strip": [{"slots_on": 0, "value": 50.0}, {"slots_on": 1, "value": 52.0}],
     "coalitions": [

@@ -209,6 +209,53 @@ def test_a_removed_summary_value_is_gone(tmp_path):
     assert file.summary == {"b.c": 2}
 
 
+def summary_record(update, remove=()):
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    record = Record(num=1)
+    for name, value in update.items():
+        record.summary.update.add(nested_key=[name], value_json=json.dumps(value))
+    for name in remove:
+        record.summary.remove.add(nested_key=[name])
+    return record.SerializeToString()
+
+
+NAMES = st.sampled_from(["a", "b", "c"])
+CHANGES = st.tuples(st.dictionaries(NAMES, st.integers(0, 300) | st.text(max_size=3)), st.sets(NAMES, max_size=1))
+
+
+@given(st.lists(CHANGES, max_size=12))
+def test_a_summary_is_what_its_records_say_one_after_the_other(tmp_path_factory, changes):
+    expected = {}
+    for update, removed in changes:
+        expected |= update
+        expected = {name: value for name, value in expected.items() if name not in removed}
+    content = run_file([run_record("r"), *(summary_record(*change) for change in changes)])
+    file = reading(tmp_path_factory.mktemp("summary"), content)
+    assert (file.summary, file.damage) == (expected, ())
+
+
+@pytest.mark.parametrize("text", ["x", "y" * 200, "z" * 20_000])
+def test_a_summary_of_very_many_records_has_the_last_values(tmp_path, text):
+    records = [summary_record({"epoch": epoch, f"of {epoch % 7}": text}) for epoch in range(600)]
+    file = reading(tmp_path, run_file([run_record("r"), *records]))
+    assert file.summary == {"epoch": 599} | {f"of {place}": text for place in range(7)}
+
+
+@pytest.mark.parametrize("wrong", [b"\x1a\x07\n\x05\n\x01a\x82\x01", b"\x1a\x09\n\x07\n\x01a\x82\x01\x091", b"\x1a\x03\n\x09a"])
+def test_a_summary_record_that_is_none_costs_itself_and_is_said(tmp_path, wrong):
+    """A length that is missing, or that reaches into the record behind."""
+    content, where = spans([run_record("r"), summary_record({"a": 1}), wrong, summary_record({"b": 2})])
+    file = reading(tmp_path, content)
+    assert file.summary == {"a": 1, "b": 2}
+    assert [line.split(" is not")[0] for line in file.damage] == [f"the record at byte {where[2][0]}"]
+
+
+@pytest.mark.offline
+def test_the_summary_is_left_out_where_it_is_not_wanted(plain_run):
+    assert (read_wandb_file(plain_run, summary=False).rows != [], read_wandb_file(plain_run, summary=False).summary) == (True, {})
+
+
 def test_typed_values_are_read_where_wandb_writes_them(tmp_path):
     """The form that wandb 0.31 has beside JSON, and does not write yet."""
     from wandb.proto.wandb_internal_pb2 import HistoryItem, Record

@@ -19,7 +19,7 @@ from karn_wandb.experiment.experiment import Experiment
 from karn_wandb.experiment.report import declared, policy, scaling, selection, tables, threats
 from karn_wandb.experiment.report.arms import Arms, arms_of
 from karn_wandb.experiment.report.attribution import attribution
-from karn_wandb.experiment.report.content import ClaimContent, Content, Declared, SlotAttribution, Threat
+from karn_wandb.experiment.report.content import ClaimContent, Content, Declared, Threat
 from karn_wandb.experiment.report.contributions import contributions
 from karn_wandb.experiment.report.curves import curves
 from karn_wandb.experiment.report.methods import citations, methods
@@ -46,7 +46,8 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
     arms = arms_of(episodes, family)
     states = tables.states(episodes)
     runs = tables.runs(episodes, arms, (*decisions, *by_slot))
-    slots = attribution(experiment.last_shapley, states, arms)
+    evaluated = experiment.last_shapley
+    slots = attribution(evaluated, states, arms)
     plan = _declared(episodes, family)
     judged = tuple(_claim(episodes, decision, arms, len(decisions), plan) for decision in decisions)
     scaled, no_scaling = scaling.scaled(experiment, arms)
@@ -68,7 +69,9 @@ def build_content(experiment: Experiment, claims: str | Path | None, title: str 
         validity=CounterfactualValidityNote(),
         parameters=tables.parameters(runs, arms.order()),
         threats=(
-            *_threats(experiment, family, arms, judged, plan, decisions=decisions, by_slot=by_slot, slots=slots),
+            *_threats(experiment, family, arms, judged, plan, decisions=decisions, by_slot=by_slot),
+            *threats.of_attribution(evaluated, slots),
+            *threats.of_reading(experiment.warnings, sorted(set(episodes["source"].dropna()))),
             *scaling.threats(scaled),
         ),
         methods=paragraphs,
@@ -130,7 +133,6 @@ def _threats(
     *,
     decisions: Sequence[Decision],
     by_slot: Sequence[Decision],
-    slots: Sequence[SlotAttribution],
 ) -> tuple[Threat, ...]:
     episodes = experiment.episodes
     found = [*threats.of_plan(family), *selection.of_experiment(experiment, family, plan, arms)]
@@ -146,9 +148,7 @@ def _threats(
         for decision in family_of
     }
     found += threats.together(by_claim)
-    found += threats.of_code(experiment.episodes)
-    found += threats.of_attribution(experiment.last_counterfactuals, slots)
-    found += threats.of_reading(experiment.warnings, sorted(set(experiment.episodes["source"].dropna())))
+    found += threats.of_code(episodes)
     return tuple(found)
 
 

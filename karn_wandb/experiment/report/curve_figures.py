@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
+from operator import attrgetter
 
 from karn_wandb.charts.render import Row
 from karn_wandb.experiment.report.bands import CONFIDENCE, Band, DifferenceCurve, spaced
 from karn_wandb.experiment.report.blocks import Figure, Table
-from karn_wandb.experiment.report.content import Curve, Curves
+from karn_wandb.experiment.report.content import Curves
+from karn_wandb.experiment.report.few import evenly, said
 from karn_wandb.experiment.report.figures import NO_ARM, axis, capitalized, plainly
 from karn_wandb.experiment.report.words import count, interval, number, percent, unit_of
-
-MOST_CURVES = 400
-"""Learning curves that are drawn; more hide each other, and make a page of many megabytes."""
 
 MOST_ROWS = 21
 """Epochs of a mean curve that its table lists, evenly spaced; the JSON form holds all that are drawn."""
@@ -32,9 +30,8 @@ def curve_figures(curves: Curves, arms: Sequence[str]) -> tuple[Figure, ...]:
 def learning_curves(curves: Curves, arms: Sequence[str]) -> Figure:
     """A line for every run, and the means; of very many runs lines for some, spread evenly over each arm's last values."""
     averaged = {mean.arm for mean in curves.means}
-    shown = _spread_out(curves.curves)
-    left = f" Of {len(curves.curves):,} curves {len(shown):,} are drawn, in each arm evenly from the lowest last value to the "
-    some = "" if len(shown) == len(curves.curves) else f"{left}highest; the JSON form holds all."
+    shown = evenly(curves.curves, lambda curve: curve.values[-1], attrgetter("arm"))
+    some = said(len(shown), len(curves.curves), "curves", "in each arm from the lowest last value to the highest")
     rows: list[Row] = [
         {
             "kind": "run" if curve.arm in averaged else "alone",
@@ -134,18 +131,3 @@ def _cells(band: Band, *, signed: bool = False) -> list[tuple[str, str, str]]:
         (str(band.epochs[at]), number(band.mean[at], signed=signed), interval(band.low[at], band.high[at]))
         for at in spaced(len(band.epochs), MOST_ROWS).tolist()
     ]
-
-
-def _spread_out(curves: Sequence[Curve]) -> Sequence[Curve]:
-    """All curves, or of each arm those that are evenly spaced in the order of their last values, the extremes among them."""
-    if len(curves) <= MOST_CURVES:
-        return curves
-    by_arm: defaultdict[str, list[Curve]] = defaultdict(list)
-    for curve in curves:
-        by_arm[curve.arm].append(curve)
-    kept: set[str] = set()
-    for members in by_arm.values():
-        ordered = sorted(members, key=lambda curve: (curve.values[-1], curve.label))
-        many = max(2, MOST_CURVES * len(members) // len(curves))
-        kept |= {ordered[round(place * (len(ordered) - 1) / (many - 1))].label for place in range(many)}
-    return [curve for curve in curves if curve.label in kept]

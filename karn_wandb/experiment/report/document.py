@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from karn_wandb.experiment.report import figures, policy_section, scaling_section
 from karn_wandb.experiment.report.blocks import Block, Document, Figures, Items, Section, Table, Text, Verdict
 from karn_wandb.experiment.report.content import ClaimContent, Content, ContributionsContent, RunContent, SlotVerdict
 from karn_wandb.experiment.report.contributions import left_out
 from karn_wandb.experiment.report.curve_figures import curve_figures
+from karn_wandb.experiment.report.declared import listed
+from karn_wandb.experiment.report.few import MOST_LISTED, evenly, said
 from karn_wandb.experiment.report.flow import flow_figures
 from karn_wandb.experiment.report.robustness import table as robustness_table
 from karn_wandb.experiment.report.words import NO_COMPARISON, count, interval, number, p_cell, percent
@@ -110,6 +114,8 @@ def _runs(content: Content) -> tuple[Block, ...]:
     columns = ("run", "arm", "seed", "state", "epochs", "final accuracy", "final loss", "parameters", "analysed")
     sources = dict.fromkeys(run.source for run in content.runs)
     one = len(sources) == 1
+    shown = evenly(content.runs, _place, lambda run: (run.arm, run.analysed), MOST_LISTED)
+    some = said(len(shown), len(content.runs), "runs", "over the random seeds of each arm, analysed and not", "listed")
     rows = tuple(
         (
             f"{run.run_id} ({run.name})" if run.name and run.name != run.run_id else run.run_id,
@@ -123,12 +129,16 @@ def _runs(content: Content) -> tuple[Block, ...]:
             _analysed(run),
             *(() if one else (run.source,)),
         )
-        for run in content.runs
+        for run in shown
     )
     numeric = frozenset({"seed", "epochs", "final accuracy", "final loss", "parameters"})
     chosen = f", only those with {content.filters}" if content.filters else ""
-    read = f"{count(len(rows), 'run')}, read from {', '.join(sources)}{chosen}."
+    read = f"{count(len(content.runs), 'run')}, read from {', '.join(sources)}{chosen}.{some}"
     return (Text(read), Table(columns if one else (*columns, "source"), rows, numeric))
+
+
+def _place(run: RunContent) -> tuple[float, str]:
+    return math.inf if run.base_seed is None else run.base_seed, run.run_id
 
 
 def _analysed(run: RunContent) -> str:
@@ -178,8 +188,8 @@ def _curves(content: Content) -> tuple[Block, ...]:
         return (Text("No run logged an epoch with a loss or an accuracy."),)
     drawn = Figures(curve_figures(content.curves, content.arms))
     seen = {curve.run_id for curve in content.curves.curves}
-    without = [run.run_id for run in content.runs if run.run_id not in seen]
-    return (drawn, Text(f"No {content.curves.metric} was logged by {', '.join(without)}.")) if without else (drawn,)
+    without = tuple(run.run_id for run in content.runs if run.run_id not in seen)
+    return (drawn, Text(f"No {content.curves.metric} was logged by {listed(without)}.")) if without else (drawn,)
 
 
 def _attribution(content: Content) -> tuple[Block, ...]:

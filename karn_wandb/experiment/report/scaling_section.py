@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 
 from karn_wandb.charts.render import Row
 from karn_wandb.experiment.report.blocks import Figure, Figures, Items, Section, Table, Text
 from karn_wandb.experiment.report.content import Content, ScalingContent
+from karn_wandb.experiment.report.few import evenly, said
 from karn_wandb.experiment.report.scaling import amount, capital, ends, estimate
 from karn_wandb.experiment.report.words import number, p_cell, percent
 from karn_wandb.records import ScalingTarget
@@ -39,10 +41,13 @@ def curve(content: ScalingContent) -> Figure:
         }
         for point in found.curve
     ]
-    rows += [{"kind": "run", "arm": HOST_ALONE, "run": r.run_id, "cost": r.cost, "value": r.value} for r in found.hosts]
+    groups = {HOST_ALONE: found.hosts, **{target.name: target.runs for target in found.targets}}
+    every = [(name, run) for name, runs in groups.items() for run in runs]
+    drawn = evenly(every, lambda pair: pair[1].value, itemgetter(0))
+    some = said(len(drawn), len(every), "runs", "in each group from the lowest accuracy to the highest")
+    rows += [{"kind": "run", "arm": name, "run": r.run_id, "cost": r.cost, "value": r.value} for name, r in drawn]
     edges = found.curve[0].cost, found.curve[-1].cost
     for target in found.targets:
-        rows += [{"kind": "run", "arm": target.name, "run": r.run_id, "cost": r.cost, "value": r.value} for r in target.runs]
         rows += _arrow(target, *edges)
     band = f" Shaded: its pointwise {confidence} interval." if found.fit.draws else ""
     arrows = (
@@ -56,16 +61,13 @@ def curve(content: ScalingContent) -> Figure:
         rows=rows,
         caption=(
             f"Final accuracy of every host-only run against {content.axis}, with the fitted curve, dashed beyond the sizes that "
-            f"were measured.{band}{arrows}"
+            f"were measured.{band}{arrows}{some}"
         ),
         titles={"x": _axis(content), "y": "final accuracy (%)"},
         domains={"arm": (HOST_ALONE, *(target.name for target in found.targets))},
         table=Table(
             ("run", "of", content.axis, "final accuracy (%)"),
-            (
-                *((r.run_id, HOST_ALONE, amount(r.cost), number(r.value)) for r in found.hosts),
-                *((r.run_id, t.name, amount(r.cost), number(r.value)) for t in found.targets for r in t.runs),
-            ),
+            tuple((r.run_id, name, amount(r.cost), number(r.value)) for name, r in drawn),
             frozenset({content.axis, "final accuracy (%)"}),
         ),
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -73,24 +75,26 @@ def _choice(episodes: pd.DataFrame, family: Claims) -> Iterator[Threat]:
 
 def _copies(experiment: Experiment, arms: Arms) -> Iterator[Threat]:
     """Runs that logged the same values at every epoch."""
-    found = pd.concat([_trajectories(epochs) for epochs in experiment.epochs_by_run(*_TRAJECTORY)], ignore_index=True)
-    found = found[(found["size"] >= FEWEST_EPOCHS) & (found["different"] > 1)]
-    same = found[found.duplicated(["sum", "size"], keep=False)]
-    if same.empty:
-        return
-    seeds = experiment.episodes.drop_duplicates("run_id").set_index("run_id")["base_seed"]
-    groups = [tuple(dict.fromkeys(map(str, group["run_id"]))) for _, group in same.groupby(["size", "sum"], sort=True)]
-    yield from _of_copies(sorted(group for group in groups if len(group) > 1), seeds, arms)
+    alike: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for epochs in experiment.epochs_by_run(*_TRAJECTORY):
+        for trajectory in _trajectories(epochs):
+            alike[trajectory][str(epochs["run_id"].iloc[0])] = None
+    groups = sorted(tuple(runs) for runs in alike.values() if len(runs) > 1)
+    if groups:
+        seeds = experiment.episodes.drop_duplicates("run_id").set_index("run_id")["base_seed"]
+        yield from _of_copies(groups, seeds, arms)
 
 
-def _trajectories(epochs: pd.DataFrame) -> pd.DataFrame:
-    """Of each episode of a run, how many epochs have values, a sum of their hashes, and how many differ from each other."""
-    metrics = list(_TRAJECTORY)
-    keys = ["run_id", "env_id", "episode_idx"]
-    rows = epochs.dropna(subset=metrics, how="all")
-    at, value = (pd.util.hash_pandas_object(rows[names].astype(float), index=False) for names in (["epoch", *metrics], metrics))
-    hashed = rows[keys].assign(at=at, value=value).groupby(keys, sort=True)
-    return hashed.agg(sum=("at", "sum"), size=("at", "size"), different=("value", "nunique")).reset_index()
+def _trajectories(epochs: pd.DataFrame) -> Iterator[str]:
+    """A hash of the values at every epoch, of each episode of a run that has enough, and in which they ever change."""
+    values = epochs[list(_TRAJECTORY)].to_numpy(np.float64)
+    known = ~np.isnan(values).all(axis=1)
+    keys = epochs[["env_id", "episode_idx", "epoch"]].to_numpy(np.int64)[known]
+    bits = np.where(np.isnan(values), np.nan, values)[known].view(np.int64)  # one NaN is as good as another
+    begins = np.flatnonzero(np.any(np.diff(keys[:, :2], axis=0, prepend=-1), axis=1))  # they are sorted
+    for begin, end in pairwise((*begins, len(keys))):
+        if end - begin >= FEWEST_EPOCHS and (bits[begin:end] != bits[begin]).any():
+            yield hashlib.sha256(np.column_stack([keys[begin:end, 2], bits[begin:end]]).tobytes()).hexdigest()
 
 
 def _of_copies(groups: Sequence[tuple[str, ...]], seeds: pd.Series[int], arms: Arms) -> Iterator[Threat]:

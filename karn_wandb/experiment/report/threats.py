@@ -65,14 +65,14 @@ def of_code(episodes: pd.DataFrame) -> Iterator[Threat]:
         )
 
 
-def of_attribution(counterfactuals: pd.DataFrame, slots: Sequence[SlotAttribution]) -> Iterator[Threat]:
+def of_attribution(shapley: pd.DataFrame, slots: Sequence[SlotAttribution]) -> Iterator[Threat]:
     """Shapley values of different epochs, or of matrices that were cut short."""
     epochs = sorted({value.epoch for slot in slots for value in slot.runs})
     if len(epochs) > 1:
         yield Threat("Attribution", f"The last evaluated epoch differs between runs, from {epochs[0]} to {epochs[-1]}.")
-    if counterfactuals.empty:
+    if shapley.empty:
         return
-    last = last_evaluated(counterfactuals)
+    last = last_evaluated(shapley)
     cut = last.loc[last["complete"].eq(other=False), "run_id"].nunique()
     if cut:
         yield Threat(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import pytest
@@ -10,8 +11,8 @@ from report_runs import Made, experiment, pairs
 from karn_wandb.experiment.report import build_report
 from karn_wandb.experiment.report.bands import MOST_POINTS
 from karn_wandb.experiment.report.blocks import Figures
-from karn_wandb.experiment.report.curve_figures import MOST_CURVES
 from karn_wandb.experiment.report.document import document
+from karn_wandb.experiment.report.few import MOST_DRAWN, MOST_LISTED
 from karn_wandb.experiment.report.figures import spread
 
 TREATMENT, CONTROL = (64.9, 64.1, 66.0, 64.6), (61.2, 62.5, 60.8, 63.1)
@@ -57,23 +58,45 @@ def test_every_run_has_a_learning_curve_and_a_cross_where_it_broke_off():
     assert {row["arm"] for row in rows if row["run"] == "other"} == {"in no arm"}
 
 
-@pytest.mark.slow
-def test_of_very_many_runs_some_curves_are_drawn_the_extremes_among_them_and_it_is_said():
-    made = [Made(f"{arm}-{s}", arm, s, (40.0 + s / 100,)) for arm in ("heuristic", "none") for s in range(MOST_CURVES)]
+@pytest.fixture(scope="module")
+def very_many():
+    """A report on twice as many runs an arm as are drawn of all, and its layout."""
+    made = [Made(f"{arm}-{s}", arm, s, (40.0 + s / 100,)) for arm in ("heuristic", "none") for s in range(2 * MOST_DRAWN)]
     report = build_report(experiment(made))
-    figure = next(
-        f
-        for s in document(report.content).sections
-        for block in s.blocks
-        if isinstance(block, Figures)
-        for f in block.figures
-        if f.chart == "learning_curves"
-    )
+    layout = document(report.content)
+    charts = {f.chart: f for s in layout.sections for block in s.blocks if isinstance(block, Figures) for f in block.figures}
+    return report, layout, charts
+
+
+@pytest.mark.slow
+def test_of_very_many_runs_some_curves_are_drawn_the_extremes_among_them_and_it_is_said(very_many):
+    report, _, charts = very_many
+    figure = charts["learning_curves"]
     runs = {row["run"] for row in figure.rows if row["kind"] == "run"}
-    assert len(runs) == MOST_CURVES
-    assert {"heuristic-0", f"heuristic-{MOST_CURVES - 1}", "none-0", f"none-{MOST_CURVES - 1}"} <= runs
-    assert "Of 800 curves 400 are drawn, in each arm evenly from the lowest last value to the highest" in figure.caption
-    assert len(report.content.curves.curves) == 2 * MOST_CURVES
+    assert len(runs) == MOST_DRAWN
+    assert {f"{arm}-{s}" for arm in ("heuristic", "none") for s in (0, 2 * MOST_DRAWN - 1)} <= runs
+    assert "Of 1,600 curves 400 are drawn, evenly in each arm from the lowest last value to the highest" in figure.caption
+    assert len(report.content.curves.curves) == 4 * MOST_DRAWN
+
+
+@pytest.mark.slow
+def test_of_very_many_pairs_some_are_drawn_and_the_means_are_those_of_all(very_many):
+    _, _, charts = very_many
+    assert len(charts["arms"].rows) == len(charts["arms"].table.rows) == 2 * MOST_DRAWN
+    assert {round(row["mean"], 9) for row in charts["arms"].rows} == {round(40 + (2 * MOST_DRAWN - 1) / 200, 9)}
+    assert sum(row["kind"] == "pair" for row in charts["difference"].rows) == MOST_DRAWN
+    for chart in ("arms", "difference"):
+        assert "Of 800 pairs 400 are drawn, evenly from the lowest difference to the highest" in charts[chart].caption
+
+
+@pytest.mark.slow
+def test_of_very_many_runs_some_are_listed_and_the_json_form_holds_all(very_many):
+    report, layout, _ = very_many
+    said, table = next(section.blocks for section in layout.sections if section.heading == "Runs")
+    assert len(table.rows) == MOST_LISTED
+    assert said.text.endswith("Of 1,600 runs 1,000 are listed, evenly over the random seeds of each arm, analysed and not; "
+                              "the JSON form holds all.")  # fmt: skip
+    assert len(json.loads(report.to_json())["runs"]) == 4 * MOST_DRAWN
 
 
 def test_each_episode_of_a_run_has_its_curve():
