@@ -1,9 +1,9 @@
 """Draws docs/report/*.png, two reports in a browser at phone and desktop width, light and dark.
 
-python -m docs.make_screenshots DEMO_RUNS [SWEEP_RUNS]
+python -m docs.make_screenshots DEMO_RUNS SWEEP_RUNS
 
-DEMO_RUNS is what `python -m examples.demo --out DEMO_RUNS` leaves; the sweep is made up unless its folder is given. Chromium, or
-what the environment's CHROMIUM names, draws.
+DEMO_RUNS is what `python -m examples.demo --out DEMO_RUNS` leaves, SWEEP_RUNS the folder `runs` of a local sweep of
+sweeps/policy_vs_heuristic.yaml. Chromium, or what the environment's CHROMIUM names, draws.
 """
 
 from __future__ import annotations
@@ -18,15 +18,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-import numpy as np
-
-from docs.make_charts import learning, small
-from karn_wandb import Experiment, build_report, load_experiment
-from karn_wandb.records import FactoredAction
-from tests.report_runs import Made, run
+from docs.make_charts import small
+from karn_wandb import build_report, load_experiment
 
 FOLDER = Path(__file__).parent / "report"
-CLAIMS = Path(__file__).parent.parent / "examples" / "claims.yaml"
+REPOSITORY = Path(__file__).parent.parent
 LARGEST = 300_000
 """Bytes a picture may take."""
 
@@ -49,35 +45,6 @@ class Screen:
 
 
 SCREENS = (Screen("phone", 390, 1500, 2), Screen("desktop", 1120, 1250, 1), Screen("figures", 1120, 1480, 1, "Comparison"))
-
-
-def sweep() -> Experiment:
-    """Three arms of six random seeds, one run of which crashed; what grows does so by a heuristic or by a policy."""
-    rng = np.random.default_rng(12)
-    host = 61 + rng.normal(scale=1.1, size=6)
-    arms = {
-        "none": host,
-        "heuristic": host + 1.9 + rng.normal(scale=0.9, size=6),
-        "policy": host + 3.1 + rng.normal(scale=0.9, size=6),
-    }
-    slots = {"heuristic": {"early": 1.6, "late": 0.4}, "policy": {"early": 2.2, "late": 1.1}, "none": {}}
-    made = []
-    for arm, finals in arms.items():
-        for seed, final in enumerate(finals):
-            values = {slot: round(mean + rng.normal(scale=0.5), 2) for slot, mean in slots[arm].items()}
-            decided = decisions(rng) if arm == "policy" else ()
-            made.append(Made(f"{arm}-{seed}", arm, seed, (round(float(final), 2),), epochs=30, shapley=values, decisions=decided))
-    made.append(Made("policy-6", "policy", 6, (44.1,), state="crashed", reason="killed", epochs=11))
-    return Experiment(tuple(learning(run(each), rng) for each in made))
-
-
-def decisions(rng: np.random.Generator) -> tuple[tuple[FactoredAction, FactoredAction | None], ...]:
-    """Thirty decisions of a policy that mostly does what the heuristic would; how often is a matter of the run."""
-    alike = rng.uniform(0.6, 0.9)
-    actions = [FactoredAction("WAIT"), FactoredAction("GERMINATE", "early", "conv"), FactoredAction("FOSSILIZE", "early")]
-    actions += [FactoredAction("GERMINATE", "late", "conv"), FactoredAction("PRUNE", "late")]
-    chosen = rng.choice(5, size=(30, 2), p=(0.5, 0.15, 0.12, 0.13, 0.1))
-    return tuple((actions[theirs if rng.random() < alike else ours], actions[theirs]) for ours, theirs in chosen)
 
 
 def shot(page: Path, target: Path, screen: Screen, scheme: Scheme) -> None:
@@ -108,19 +75,20 @@ def pictures() -> Iterator[tuple[str, Screen, Scheme, Path]]:
                 yield name, screen, scheme, FOLDER / f"{name}-{screen.name}-{scheme}.png"
 
 
-def write_reports(folder: Path, demo: Path, swept: Path | None = None) -> None:
+def write_reports(folder: Path, demo: Path, swept: Path) -> None:
     """The two reports that are shown, as files."""
     made = {
-        "demo": build_report(load_experiment(demo), CLAIMS, "Does growing beat the host alone?"),
-        "sweep": build_report(load_experiment(swept) if swept else sweep(), title="Host alone, heuristic, policy"),
+        "demo": (demo, "examples/claims.yaml", "Does growing beat the host alone?"),
+        "sweep": (swept, "sweeps/policy_vs_heuristic.claims.yaml", "Policy against heuristic"),
     }
-    for name, report in made.items():
+    for name, (runs, claims, title) in made.items():
+        report = build_report(load_experiment(runs), REPOSITORY / claims, title)
         (folder / f"{name}.html").write_text(report.to_html(), encoding="utf-8")
 
 
 def main(arguments: list[str]) -> None:
     """The command line."""
-    if not 1 <= len(arguments) <= 2:
+    if len(arguments) != 2:
         sys.exit(__doc__)
     FOLDER.mkdir(exist_ok=True)
     with TemporaryDirectory() as folder:
