@@ -35,6 +35,7 @@ from examples.policy.rollout import Controller, Learned, RuleBased, Uniform, Wai
 from examples.tasks import Recipe
 from examples.train import Mode, default_mode, matrix
 from karn_wandb.capture import capture_episode
+from karn_wandb.records import PolicyComparisonSummary
 
 Name = Literal["policy", "untrained", "random", "none", "heuristic"]
 
@@ -112,7 +113,7 @@ def evaluate(run: karn_wandb.Run, setting: Setting, controller: Controller, epis
     generator = torch.Generator().manual_seed(UNSEEN + setting.seed)
     uniforms = random_numbers(setting.recipe.epochs, episodes, generator)
     hosts = [setting.unseen(i) for i in range(episodes)]
-    context = karn_wandb.capture_episode(
+    context = capture_episode(
         hosts[0].model,
         task_type=setting.data.task.kind,
         max_epochs=setting.recipe.epochs,
@@ -200,8 +201,20 @@ def main() -> None:
     ) as run:
         if options.controller == "policy":
             learn(run, setting, Learner(network, ppo), options.checkpoint, _told)
+            print(_compared(run.analytics.policy_vs_heuristic()))
         reached = evaluate(run, setting, controller_of(options.controller, network), options.hosts, options.regrets)
     print(f"{options.controller}, seed {options.seed}: mean return {reached:.2f} on {options.hosts} unseen hosts")
+
+
+def _compared(seen: PolicyComparisonSummary) -> str:
+    """How often the policy did what the heuristic would have done while it trained."""
+    if seen.agreement_rate is None or not seen.disagreements:
+        return "nothing to compare with the heuristic: no decision was made"
+    often = max(seen.disagreements, key=lambda pair: seen.disagreements[pair])
+    return (
+        f"in {100 * seen.agreement_rate:.0f} % of {seen.decisions:,} decisions it did what the heuristic would have done; most often "
+        f"else {often} ({seen.disagreements[often]:,} times)"
+    )
 
 
 def _told(update: int, reached: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
@@ -98,21 +98,22 @@ def _trajectories(epochs: pd.DataFrame) -> Iterator[str]:
 
 
 def _of_copies(groups: Sequence[tuple[str, ...]], seeds: pd.Series[int], arms: Arms) -> Iterator[Threat]:
-    kinds: defaultdict[str, list[str]] = defaultdict(list)
+    """Runs that are alike, a group once: of runs with several episodes, in how many of them."""
+    kinds: defaultdict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
     for group in groups:
         by_arm: defaultdict[str, list[str]] = defaultdict(list)
         for run in group:
             by_arm[arms.of_run.get(run, "")].append(run)
         if len(by_arm) > 1:
-            kinds["across"].append(listed(group))
+            kinds["across"][group] += 1
         for members in by_arm.values():
             if len(members) > 1:
                 one_seed = len({str(seeds.get(run)) for run in members}) == 1
-                kinds["seed" if one_seed else "copy"].append(listed(tuple(members)))
+                kinds["seed" if one_seed else "copy"][tuple(members)] += 1
     for kind, meaning in _MEANINGS.items():
-        if kinds[kind]:
-            more = f"; and {len(kinds[kind]) - MOST_GROUPS} groups more" if len(kinds[kind]) > MOST_GROUPS else ""
-            yield Threat("Copies", f"The same values at every epoch: {'; '.join(kinds[kind][:MOST_GROUPS])}{more}. {meaning}")
+        if found := [f"{listed(runs)}{f' (in {many} episodes)' if many > 1 else ''}" for runs, many in kinds[kind].items()]:
+            more = f"; and {len(found) - MOST_GROUPS} groups more" if len(found) > MOST_GROUPS else ""
+            yield Threat("Copies", f"The same values at every epoch: {'; '.join(found[:MOST_GROUPS])}{more}. {meaning}")
 
 
 _MEANINGS = {

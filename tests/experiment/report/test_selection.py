@@ -51,6 +51,13 @@ class TestCopies:
             "The treatment arm has several runs of base_seed 0: each pair uses their mean, so that none is chosen."
         )
 
+    def test_runs_of_several_episodes_are_named_once_with_how_many_are_alike(self, threats):
+        episodes = [(61.2, 62.0, 63.0), (62.5, 61.0), (60.8, 61.0)]
+        made = [Made(f"host-{seed}", "none", seed, finals) for seed, finals in enumerate(episodes)]
+        made += [Made(f"grown-{seed}", "heuristic", seed, (*finals[:2], 70.0 + seed)) for seed, finals in enumerate(episodes)]
+        (told,) = [text for text in threats("Copies", made) if "different arms" in text]
+        assert told.startswith("The same values at every epoch: grown-0, host-0 (in 2 episodes); ")
+
     def test_arms_that_are_alike_are_found(self, threats):
         made = pairs((61.2, *GROWN[1:]), HOST)
         assert threats("Copies", made) == [
