@@ -211,10 +211,8 @@ def _compared(seen: PolicyComparisonSummary) -> str:
     if seen.agreement_rate is None or not seen.disagreements:
         return "nothing to compare with the heuristic: no decision was made"
     often = max(seen.disagreements, key=lambda pair: seen.disagreements[pair])
-    return (
-        f"in {100 * seen.agreement_rate:.0f} % of {seen.decisions:,} decisions it did what the heuristic would have done; most often "
-        f"else {often} ({seen.disagreements[often]:,} times)"
-    )
+    alike = f"in {100 * seen.agreement_rate:.0f} % of {seen.decisions:,} decisions it did what the heuristic would have done"
+    return f"{alike}; most often else {often} ({seen.disagreements[often]:,} times)"
 
 
 def _told(update: int, reached: float) -> None:
