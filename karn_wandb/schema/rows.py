@@ -51,7 +51,7 @@ def encode_row(event: TelemetryEvent) -> Row:
     columns: Row = {}
     if isinstance(event.data, Record):
         columns = dict(_take_columns(_COLUMNS.get(type(event.data).__name__, {}), plain["data"]))
-        columns |= derived(event.data)
+        columns |= {key: value or abs(value) for key, value in derived(event.data).items()}  # 0 for -0.0, as W&B makes it
     plain.setdefault("tick", None)
     _move(plain, "tick", columns, clock_of(type(event.data)))
     if event.scoped:
@@ -135,7 +135,7 @@ def clock_of(record: type) -> str:
     return CLOCK_OF.get(record, EPOCH)
 
 
-def derived(record: Record) -> Row:
+def derived(record: Record) -> dict[str, float]:
     """Keys computed from a record for people to look at."""
     if isinstance(record, EpochSnapshot):
         host, total = record.host.host_params, record.host.total_params
@@ -145,7 +145,7 @@ def derived(record: Record) -> Row:
         return {key: record.value} if math.isfinite(record.value) else {}
     if isinstance(record, CounterfactualMatrix):
         delta = record.removal_delta()
-        pairs: Row = {f"interaction/{join(pair)}": effect for pair, effect in record.interaction_effects.items()}
+        pairs = {f"interaction/{join(pair)}": effect for pair, effect in record.interaction_effects.items()}
         return pairs | ({} if delta is None or not math.isfinite(delta) else {"claim/removal_delta": delta})
     return {}
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +21,7 @@ from karn_wandb.records import (
     RatioStats,
     Record,
     RewardComponents,
+    SeedLayerNorm,
     SeedStage,
     SlotSnapshot,
     TelemetryEvent,
@@ -92,6 +94,14 @@ def test_columns_are_finite_numbers_that_json_keeps_exactly(event):
             assert math.isfinite(value)
             assert abs(value) <= 2**53 or type(value) is float
             assert math.copysign(1, value) == math.copysign(1, int(value)) or value != 0, "-0.0 would lose its sign"
+
+
+def test_a_derived_key_has_no_negative_zero():
+    norm = SeedLayerNorm(seed_id=None, slot_id="early", layer="a", stage=SeedStage.TRAINING, epoch=1, value=-0.0)
+    event = TelemetryEvent(event_type=TelemetryEventType.SEED_LAYER_NORM_MEASURED, timestamp=datetime.now(UTC), data=norm)
+    row = encode_row(event)
+    assert math.copysign(1, row["layer/early/a/grad_norm"]) == 1
+    assert decode_row(row) == event
 
 
 @given(events())
