@@ -32,6 +32,11 @@ class Recipe:
     blend_epochs: int = 5
     matrix_every: int = 5
 
+    @property
+    def last_germination(self) -> int:
+        """Last epoch at which the heuristic lets a seed module germinate: later ones would have no time."""
+        return self.epochs * 6 // 10
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:

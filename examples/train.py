@@ -36,6 +36,7 @@ from examples.host import Host
 from examples.slots import SeedSlot
 from examples.tasks import TASKS, Recipe
 from karn_wandb import CounterfactualEngine, ModelEvaluator, SeedStage
+from karn_wandb.episode import EpisodeLog
 
 DATA: Mapping[str, Callable[[Path | None], Dataset]] = MappingProxyType(
     {"images": images.load, "text": lambda _: text.help_topics(), "digits": lambda _: digits.digits()}
@@ -66,8 +67,7 @@ def train(
     task = data.task
     model = task.host(recipe, len(data.classes))
     open_slots = [slot for slot in model.slots() if slot.slot_id != disabled_slot]
-    last_germination = recipe.epochs * 6 // 10
-    heuristic = Heuristic(open_slots, seed, last_germination, task) if controller == "heuristic" else None
+    heuristic = Heuristic(open_slots, seed, recipe.last_germination, task) if controller == "heuristic" else None
     hyperparameters = {**asdict(recipe), "disabled_slot": disabled_slot}
     told = {"controller": controller, "base_seed": seed, "task": task.name, "dataset": data.name}
     episode = karn_wandb.capture_episode(
@@ -101,13 +101,7 @@ def train(
             for slot in model.slots():
                 slot.begin_epoch()
             for inputs, targets in data.epoch(recipe.batch_size, order):
-                batch = optimizers.step(inputs, targets)
-                run.log_batch(
-                    loss=batch.loss,
-                    accuracy=100 * batch.correct,
-                    host_grad_norm=batch.host_grad_norm,
-                    seed_grad_norms=batch.seed_grad_norms,
-                )
+                log_batch(run, optimizers.step(inputs, targets))
             if due(model, epoch, recipe):
                 run.log_counterfactual(matrix(model, data, epoch))
             loss, accuracy = evaluate(model, data.validation)
@@ -212,6 +206,16 @@ def matrix(model: Host, data: Dataset, epoch: int) -> karn_wandb.CounterfactualM
     """All coalitions of the three slots on the validation part."""
     value = ModelEvaluator(model, data.validation.batches(500))
     return CounterfactualEngine().evaluate(value.slot_ids, value, epoch, metric=data.task.game)
+
+
+def log_batch(episode: EpisodeLog, batch: Batch) -> None:
+    """What one batch gave, in the package's units."""
+    episode.log_batch(
+        loss=batch.loss,
+        accuracy=100 * batch.correct,
+        host_grad_norm=batch.host_grad_norm,
+        seed_grad_norms=batch.seed_grad_norms,
+    )
 
 
 def log_references(run: karn_wandb.Run, data: Dataset, epoch: int, loss: float, accuracy: float) -> None:

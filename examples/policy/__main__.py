@@ -13,130 +13,27 @@ sweeps/policy_vs_heuristic.yaml.
 from __future__ import annotations
 
 import argparse
-import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, get_args
 
 import torch
 
 import karn_wandb
-from examples.dataset import Dataset
 from examples.digits import digits
-from examples.policy import checkpoint
-from examples.policy.environment import Growth
-from examples.policy.journal import Recorder, snapshots
 from examples.policy.network import PolicyNetwork
 from examples.policy.ppo import PPO, Learner
-from examples.policy.regret import disagreements, regrets, sampled
 from examples.policy.reward import Weights
-from examples.policy.rollout import Controller, Learned, RuleBased, Uniform, Waiting, play, random_numbers, returns
-from examples.tasks import Recipe
-from examples.train import Mode, default_mode, matrix
+from examples.policy.rollout import Controller, Learned, RuleBased, Uniform, Waiting
+from examples.policy.setting import Setting
+from examples.policy.training import learn
+from examples.policy.trial import tried
+from examples.train import Mode, default_mode
 from karn_wandb.capture import capture_episode
 from karn_wandb.records import PolicyComparisonSummary
 
 Name = Literal["policy", "untrained", "random", "none", "heuristic"]
-
-HOSTS_APART = 1_000_000
-"""Random seeds of hosts: those of one policy's training are below it from the next one's."""
-
-UNSEEN = 500_000
-"""From here on are hosts that no policy is trained on."""
-
-EVALUATION = 1
-"""Environment of the hosts that a controller is tried on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What all controllers share.
-
-    Attributes:
-        data: What hosts learn.
-        recipe: How.
-        weights: What the reward is made of.
-        seed: Random seed of the policy and of everything drawn for it.
-    """
-
-    data: Dataset
-    recipe: Recipe
-    weights: Weights
-    seed: int
-
-    def host(self, number: int) -> Growth:
-        """A host at the start of its training."""
-        return Growth(self.data, self.recipe, HOSTS_APART * self.seed + number, self.weights)
-
-    def unseen(self, number: int) -> Growth:
-        """One that no policy is trained on."""
-        return self.host(UNSEEN + number)
-
-    def network(self) -> PolicyNetwork:
-        """A policy that has not learned, without a trace in PyTorch's own generator."""
-        example = self.host(0)
-        with torch.random.fork_rng(devices=()):
-            torch.manual_seed(self.seed)
-            return PolicyNetwork(len(example.observation()), example.space)
-
-
-def learn(
-    run: karn_wandb.Run, setting: Setting, learner: Learner, path: Path | None, on_update: Callable[[int, float], None]
-) -> None:
-    """Train the policy, from its checkpoint if there is one, and log each decision and each update."""
-    generator = torch.Generator().manual_seed(setting.seed)
-    if path is not None and path.exists():
-        checkpoint.load(path, learner, generator)
-    ppo = learner.ppo
-    run.wandb.define_metric("training/*", step_metric="training/episodes")
-    while learner.updates < ppo.updates:
-        hosts = [setting.host(learner.updates * ppo.episodes + i) for i in range(ppo.episodes)]
-        policy = Learned(learner.network)
-        policy.begin(len(hosts))
-        decisions = play(hosts, policy, random_numbers(setting.recipe.epochs, len(hosts), generator))
-        learnt = learner.learn(decisions)
-        for _, decision in snapshots(decisions, advantages=learnt.advantages, update=learnt.update):
-            run.log_decision(decision)
-        run.log_ppo_update(learnt.update)
-        reached = float(returns(decisions).mean())
-        score = statistics.fmean(host.score for host in hosts)
-        seen = {"training/episodes": learner.updates * ppo.episodes, "training/return": reached, "training/score": score}
-        run.wandb.log(seen)
-        if path is not None:
-            checkpoint.save(path, learner, generator)
-        on_update(learner.updates, reached)
-
-
-def evaluate(run: karn_wandb.Run, setting: Setting, controller: Controller, episodes: int, most_regrets: int) -> float:
-    """Try a controller on hosts that no policy was trained on, log everything, and give its mean return."""
-    generator = torch.Generator().manual_seed(UNSEEN + setting.seed)
-    uniforms = random_numbers(setting.recipe.epochs, episodes, generator)
-    hosts = [setting.unseen(i) for i in range(episodes)]
-    context = capture_episode(
-        hosts[0].model,
-        task_type=setting.data.task.kind,
-        max_epochs=setting.recipe.epochs,
-        host_architecture=setting.data.task.architecture,
-        hyperparameters=asdict(setting.recipe),
-        data_hash=setting.data.sha256(),
-    )
-    recorders = []
-    for i, host in enumerate(hosts):
-        own = replace(context, episode_id=f"{run.id}-{i}", base_seed=host.base_seed)
-        recorders.append(Recorder(run.episode(EVALUATION, i, own), host))
-    controller.begin(episodes)
-    decisions = play(hosts, controller, uniforms, lambda i, host, action: recorders[i].train(host, action))
-    asked = sampled(disagreements(decisions), most_regrets, generator) if isinstance(controller, Learned) else []
-    found = regrets(controller.network, setting.unseen, decisions, uniforms, asked) if isinstance(controller, Learned) else {}
-    for i, decision in snapshots(decisions, regrets=found):
-        recorders[i].episode.log_decision(decision)
-    for recorder, host in zip(recorders, hosts, strict=True):
-        recorder.episode.log_counterfactual(matrix(host.model, setting.data, host.epoch))
-        recorder.episode.conclude()
-    reached = float(returns(decisions).mean())
-    run.summary["evaluation/return"] = reached
-    return reached
 
 
 def controller_of(name: Name, network: PolicyNetwork) -> Controller:
@@ -202,7 +99,7 @@ def main() -> None:
         if options.controller == "policy":
             learn(run, setting, Learner(network, ppo), options.checkpoint, _told)
             print(_compared(run.analytics.policy_vs_heuristic()))
-        reached = evaluate(run, setting, controller_of(options.controller, network), options.hosts, options.regrets)
+        reached = tried(run, setting, controller_of(options.controller, network), options.hosts, options.regrets)
     print(f"{options.controller}, seed {options.seed}: mean return {reached:.2f} on {options.hosts} unseen hosts")
 
 

@@ -51,6 +51,9 @@ SHOWN = (
 )
 """What an observation tells apart."""
 
+DECIDER = "controller"
+"""Who initiates what does not happen by itself; the run says which controller it is."""
+
 DECIDED = (SeedStage.DORMANT, *LIVING)
 """Stages that a controller decides in."""
 
@@ -96,7 +99,7 @@ class Growth:
         self.slots = {slot.slot_id: slot for slot in self.model.slots()}
         self.space = Space(tuple(self.slots), tuple(data.task.blueprints))
         self.host_params = sum(p.numel() for p in self.model.host_parameters())
-        self.heuristic = Heuristic(self.model.slots(), base_seed, recipe.epochs * 6 // 10, data.task)
+        self.heuristic = Heuristic(self.model.slots(), base_seed, recipe.last_germination, data.task)
         self.epoch = 0
         self.score = self.gained = 0.0
         self._optimizers = Optimizers(self.model, recipe, data.steps(recipe.batch_size))
@@ -190,14 +193,14 @@ class Growth:
         match action.op:
             case "GERMINATE" if action.blueprint is not None:
                 slot.germinate(action.blueprint, self.heuristic.made(slot, action.blueprint))
-                self._note(slot, SeedStage.DORMANT, "policy")
+                self._note(slot, SeedStage.DORMANT, DECIDER)
             case "ADVANCE":
                 slot.curve = CURVES[action.blend or "cosine"]
-                self._enter(slot, SeedStage.BLENDING, "policy")
+                self._enter(slot, SeedStage.BLENDING, DECIDER)
             case "FOSSILIZE":
-                self._enter(slot, SeedStage.FOSSILIZED, "policy")
+                self._enter(slot, SeedStage.FOSSILIZED, DECIDER)
             case "PRUNE":
-                self._enter(slot, SeedStage.PRUNED, "policy")
+                self._enter(slot, SeedStage.PRUNED, DECIDER)
 
     def _mature(self) -> None:
         """What happens by itself after an epoch."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from examples.policy.environment import Growth, Shadow, Step
 from examples.policy.regret import Place
 from examples.policy.rollout import Choice, Decision
-from examples.train import Batch, evaluate
+from examples.train import evaluate, log_batch
 from karn_wandb import FactoredAction, PolicySnapshot, PPOUpdate
 from karn_wandb.episode import EpisodeLog
 
@@ -98,17 +98,9 @@ class Recorder:
 
     def train(self, environment: Growth, action: FactoredAction) -> Step:
         """Do the action, train an epoch, and log batches, changes of stage and the epoch."""
-        step = environment.step(action, self._log_batch)
+        step = environment.step(action, lambda batch: log_batch(self.episode, batch))
         for change in step.changes:
             self.episode.log_stage(change)
         loss, accuracy = evaluate(environment.model, environment.data.validation)
         self.episode.log_epoch(val_loss=loss, val_accuracy=accuracy)
         return step
-
-    def _log_batch(self, batch: Batch) -> None:
-        self.episode.log_batch(
-            loss=batch.loss,
-            accuracy=100 * batch.correct,
-            host_grad_norm=batch.host_grad_norm,
-            seed_grad_norms=batch.seed_grad_norms,
-        )

@@ -62,6 +62,16 @@ def test_a_seed_module_goes_through_its_life_by_what_is_decided_and_what_happens
     assert ops(growth) == {"GERMINATE": {"mid", "late"}}
 
 
+def test_a_change_says_whether_a_controller_asked_for_it_or_it_came_by_itself(growth):
+    changes = growth.step(germinate("early")).changes + growth.step(FactoredAction(op="PRUNE", slot="early")).changes
+    assert [(change.to_stage.name, change.initiator) for change in changes] == [
+        ("GERMINATED", "controller"),
+        ("TRAINING", "automatic"),
+        ("PRUNED", "controller"),
+        ("EMBARGOED", "automatic"),
+    ]
+
+
 def test_the_blend_that_was_chosen_is_the_curve_of_alpha(growth):
     growth.step(germinate("late"))
     growth.slots["late"].blend_epochs = 4

@@ -5,10 +5,11 @@ import torch
 
 import karn_wandb
 from examples.digits import digits
-from examples.policy.__main__ import Setting
 from examples.policy.ppo import PPO, Learner
 from examples.policy.reward import Weights
 from examples.policy.rollout import Learned, Uniform, Waiting, play, random_numbers, returns
+from examples.policy.setting import Setting
+from examples.policy.training import improve
 
 pytestmark = pytest.mark.slow
 
@@ -27,11 +28,8 @@ def learned(setting):
     ppo = PPO(updates=16, episodes=8, lr=5e-3, entropy=0.01)
     learner = Learner(setting.network(), ppo)
     generator = torch.Generator().manual_seed(setting.seed)
-    for update in range(ppo.updates):
-        policy = Learned(learner.network)
-        policy.begin(ppo.episodes)
-        hosts = [setting.host(update * ppo.episodes + i) for i in range(ppo.episodes)]
-        learner.learn(play(hosts, policy, random_numbers(setting.recipe.epochs, ppo.episodes, generator)))
+    for _ in range(ppo.updates):
+        improve(setting, learner, generator)
     return learner.network
 
 
